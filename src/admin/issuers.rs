@@ -7,7 +7,9 @@ use serde_json::{Value, json};
 use super::exposition::Exposition;
 use super::router::{CheckFailure, Router};
 use super::sources::StatusSources;
-use crate::identity::issuer::{IssuerError, Live, LiveState, Source};
+use crate::identity::issuer::{
+    Asker, Endpoint, ExchangeSource, IssuerError, Live, LiveState, Source,
+};
 use crate::identity::{Denied, Keys, Provider};
 use crate::telemetry::families;
 use crate::time::rfc3339;
@@ -16,6 +18,8 @@ use crate::time::rfc3339;
 pub fn add_issuers(router: &mut Router, sources: &StatusSources) {
     let from = sources.clone();
     router.section("identity", move || status(&from));
+    let from = sources.clone();
+    router.section("exchange", move || exchanges(&from));
     let from = sources.clone();
     // Routes without identity are served, so it does not decide about readiness.
     router.notice("identity", move || check(&from));
@@ -37,14 +41,27 @@ fn fetched(provider: &Provider) -> Vec<(&'static str, String, LiveState)> {
         Denied::Fetched(live) => Some(of("denied", live)),
         Denied::Given(_) => None,
     };
-    let introspection = provider.introspector.as_ref().map(|issuer| {
-        let url = issuer.source().destination().url().to_string();
-        ("introspection", url, issuer.state())
-    });
+    let introspection = provider.introspector.as_ref().map(|asker| asked(asker));
     keys.into_iter()
         .chain(denied)
         .chain(introspection)
         .collect()
+}
+
+/// The same of an endpoint that is asked about tokens.
+fn asked<E: Endpoint>(asker: &Asker<E>) -> (&'static str, String, LiveState) {
+    let url = asker.endpoint().at().destination().url().to_string();
+    (E::WHAT, url, asker.state())
+}
+
+fn exchanges(sources: &StatusSources) -> Value {
+    let snapshot = sources.live.pin();
+    let tables = snapshot.config.exchanges.iter();
+    let tables = tables.map(|(name, exchanger)| {
+        let (_, url, state) = asked(exchanger);
+        (name.as_str(), show(&url, &state))
+    });
+    json!(tables.collect::<BTreeMap<_, _>>())
 }
 
 fn status(sources: &StatusSources) -> Value {
@@ -111,6 +128,17 @@ fn check(sources: &StatusSources) -> Result<(), CheckFailure> {
             }
         }
     }
+    for (name, exchanger) in &snapshot.config.exchanges {
+        if let Some(trouble) = exchanger.state().trouble {
+            troubles.push(format!(
+                "exchange {name} does not answer since {}, {}: {}; {}",
+                rfc3339(trouble.since),
+                ExchangeSource::OTHERWISE,
+                trouble.words,
+                trouble.fix
+            ));
+        }
+    }
     match troubles.is_empty() {
         true => Ok(()),
         false => Err(CheckFailure(troubles.join("; "))),
@@ -130,6 +158,10 @@ fn collect(sources: &StatusSources, text: &mut Exposition) {
             let rows = fetched(provider).into_iter();
             rows.map(move |(what, _, state)| (name, what, state))
         })
+        .chain(snapshot.config.exchanges.iter().map(|(name, exchanger)| {
+            let (what, _, state) = asked(exchanger);
+            (name.as_str(), what, state)
+        }))
         .collect();
     text.family(&families::IDENTITY_KEYS);
     for provider in providers.iter().filter(|provider| provider.needs_keys()) {

@@ -1,12 +1,12 @@
 //! What `[console]` means.
 
-use std::fmt;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use openssl::x509::X509Ref;
 
+use crate::identity::issuer::ClientSecret;
 use crate::outbound::Destination;
 use crate::role::Role;
 use crate::tls::{CertifiedKey, ClientName, TlsSettings};
@@ -58,10 +58,6 @@ pub struct ConsoleOpenId {
     pub roles: Vec<RoleClaim>,
 }
 
-/// What the console shows to prove who it is. Never shown.
-#[derive(Clone, PartialEq, Eq)]
-pub struct ClientSecret(pub String);
-
 /// Whose claim has one of these values has the role.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RoleClaim {
@@ -71,12 +67,6 @@ pub struct RoleClaim {
     pub claim: String,
     /// The values.
     pub values: Vec<String>,
-}
-
-impl fmt::Debug for ClientSecret {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("ClientSecret(..)")
-    }
 }
 
 impl ConsoleOpenId {

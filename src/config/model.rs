@@ -13,6 +13,7 @@ use super::inputs::{Contents, Inputs};
 use crate::events::EventSettings;
 use crate::exclusion::Entry;
 use crate::hex::hex;
+use crate::identity::issuer::Exchanger;
 use crate::identity::{OwnFields, Provider, RouteIdentity, Signing};
 use crate::limits::Limit;
 use crate::route::{Claim, Exposures, Pairs, RouteTable};
@@ -21,7 +22,7 @@ use seclang::diagnostic::Diagnostic;
 use waf::{Reads, RuleSet, Store, UnparsedBodies};
 
 pub use super::console_settings::{
-    ClientRoles, ClientSecret, ConsoleOpenId, ConsoleSettings, ConsoleTls, RoleClaim,
+    ClientRoles, ConsoleOpenId, ConsoleSettings, ConsoleTls, RoleClaim,
 };
 pub use crate::route::Stream;
 pub use crate::telemetry::otlp::OtlpSettings;
@@ -61,6 +62,8 @@ pub struct Config {
     pub identity_fields: OwnFields,
     /// How tokens for gateways are signed; None if none are.
     pub signing: Option<Arc<Signing>>,
+    /// Where callers' tokens are exchanged for others, by name.
+    pub exchanges: BTreeMap<String, Arc<Exchanger>>,
     /// Its routes name listeners, upstreams and policies that exist here.
     pub routes: RouteTable<Arc<Route>>,
     /// They name routes and listeners that exist here.

@@ -69,6 +69,8 @@ pub enum SectionKind {
     ClientIdentity,
     /// `[signing]`
     Signing,
+    /// `[exchange.NAME]`
+    Exchange,
     /// `[exposures.NAME]`
     Exposure,
     /// The user chooses the keys, like the names in `[upstreams]`.

@@ -7,6 +7,7 @@ use identity::{CacheKey, Claims, Reason, Token};
 use super::caller::Caller;
 use super::certificate::{CertificateFault, ShownCertificate};
 use super::forward::ForwardIdentity;
+use super::issuer::Exchanger;
 use super::provider::Provider;
 use super::tokens;
 use crate::tls::ClientIdentity;
@@ -23,6 +24,8 @@ pub struct RouteIdentity {
     pub require: Vec<(String, Vec<String>)>,
     /// What the gateway gets.
     pub forward: ForwardIdentity,
+    /// Who exchanges tokens, for [`ForwardIdentity::Exchanged`].
+    pub exchanger: Option<Arc<Exchanger>>,
     /// The listener says so, and the route has no `identity` of its own.
     pub is_default: bool,
 }
@@ -82,8 +85,9 @@ impl RouteIdentity {
     #[must_use]
     pub fn describe(&self) -> String {
         let providers: Vec<&str> = self.providers.iter().map(|p| p.name.as_str()).collect();
+        let exchange = self.exchanger.as_ref().map(|to| to.endpoint().describe());
         format!(
-            "{providers:?} {} {:?} {:?}",
+            "{providers:?} {} {:?} {:?} {exchange:?}",
             self.required, self.require, self.forward
         )
     }
@@ -119,6 +123,12 @@ impl RouteIdentity {
                 caller,
             }),
         }
+    }
+
+    /// The token of a request whose caller is known; None if a certificate says who it is.
+    #[must_use]
+    pub fn token_of<'r>(&'r self, request: &Request<'r>) -> Option<&'r [u8]> {
+        Some(self.find_token(request).ok()??.token)
     }
 
     pub(super) fn find_token<'r>(

@@ -26,6 +26,8 @@ pub enum ForwardIdentity {
     Claims,
     /// A token that we sign, in the place of the client's.
     Signed,
+    /// A token that the gateways' own issuer gives for the client's, in its place (RFC 8693).
+    Exchanged,
     /// Nothing.
     Nothing,
 }
@@ -38,8 +40,15 @@ impl ForwardIdentity {
             Self::Original => "original",
             Self::Claims => "claims",
             Self::Signed => "signed",
+            Self::Exchanged => "exchanged",
             Self::Nothing => "none",
         }
+    }
+
+    /// Whether the gateway gets another token in the place of the client's.
+    #[must_use]
+    pub fn replaces_token(self) -> bool {
+        matches!(self, Self::Signed | Self::Exchanged)
     }
 }
 

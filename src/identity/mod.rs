@@ -8,6 +8,7 @@
 mod caller;
 mod certificate;
 mod demand;
+mod exchanged;
 mod forward;
 pub mod issuer;
 mod once;
@@ -19,6 +20,7 @@ mod tokens;
 pub use caller::{Caller, hashed_subject};
 pub use certificate::{CertificateFault, CertificateRule, ShownCertificate, SubjectName};
 pub use demand::{Identified, Request, RouteIdentity, Unauthenticated};
+pub use exchanged::NotExchanged;
 pub use forward::{ForwardIdentity, OwnField, OwnFields, Signing, field_value, own_fields};
 pub use once::{Once, UsedTokens};
 pub(crate) use provider::ProviderSettings;

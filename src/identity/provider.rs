@@ -4,13 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use identity::{
-    CacheKey, Claims, Expectations, Introspection, Key, KeySet, Reason, Token, TokenCache,
-    verify_signature,
+    CacheKey, Claims, Expectations, Key, KeySet, Reason, Token, TokenCache, verify_signature,
 };
 use tokio::runtime::Handle;
 
 use super::certificate::{CertificateFault, CertificateRule};
-use super::issuer::{Introspector, IssuerError, IssuerKeys, Known, LiveDenied, Source as _};
+use super::issuer::{Introspector, IssuerError, IssuerKeys, Known, LiveDenied, Said, Source as _};
 use super::once::Once;
 use crate::outbound::Client;
 use crate::tls::ClientFields;
@@ -169,7 +168,7 @@ impl Provider {
     #[must_use]
     pub fn needs_keys(&self) -> bool {
         let asks = self.introspector.as_ref();
-        let is_opaque = asks.is_some_and(|issuer| issuer.source().takes_opaque);
+        let is_opaque = asks.is_some_and(|issuer| issuer.endpoint().takes_opaque);
         // Nobody wrote down where there are any.
         let has_none = matches!(&self.keys, Keys::Given(keys) if keys.keys().is_empty());
         !(is_opaque && has_none)
@@ -200,7 +199,7 @@ impl Provider {
             Denied::Given(denied) => format!("{denied:?}"),
             Denied::Fetched(live) => live.source().describe(),
         };
-        let asks = introspector.as_ref().map(|to| to.source().describe());
+        let asks = introspector.as_ref().map(|to| to.endpoint().describe());
         let once = once.as_ref().map(|once| once.most);
         format!(
             "{expected:?} {place:?} {bound} {claims:?} {fields:?} {denied} {keys} {asks:?} {once:?}"
@@ -312,16 +311,17 @@ impl Provider {
         };
         let client = Client::new(Handle::current());
         // Either form is ASCII.
-        let text = String::from_utf8_lossy(text);
+        let text = String::from_utf8_lossy(text).into_owned();
         Ok(match introspector.ask_once(&client, &text).await? {
-            Introspection::Inactive => Err(Reason::Inactive),
-            Introspection::Active(answer) => self
-                .expected
-                .check_answer(&answer, is_alone, now)
-                .and_then(|()| match is_alone {
-                    true => self.check_denied(&answer).map(|()| answer),
-                    false => judged,
-                }),
+            Said::Refused(_) => Err(Reason::Inactive),
+            Said::Good(answer) => {
+                self.expected
+                    .check_answer(&answer, is_alone, now)
+                    .and_then(|()| match is_alone {
+                        true => self.check_denied(&answer).map(|()| Claims::clone(&answer)),
+                        false => judged,
+                    })
+            }
         })
     }
 
@@ -330,7 +330,7 @@ impl Provider {
         let takes = self
             .introspector
             .as_ref()
-            .is_some_and(|to| to.source().takes_opaque);
+            .is_some_and(|to| to.endpoint().takes_opaque);
         let end = token.iter().rposition(|byte| *byte != b'=');
         let name = end.and_then(|end| token.get(..=end)).unwrap_or_default();
         let fits = |b: &u8| b.is_ascii_alphanumeric() || b"-._~+/".contains(b);
@@ -364,8 +364,8 @@ impl Provider {
             return Ok(None);
         };
         match introspector.known(key) {
-            Known::Active(claims) => Ok(Some(claims)),
-            Known::Inactive => Err(Reason::Inactive),
+            Known::Good(claims) => Ok(Some(claims)),
+            Known::Refused(_) => Err(Reason::Inactive),
             Known::Nothing => Err(Reason::IntrospectionUnavailable),
         }
     }

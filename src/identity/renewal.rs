@@ -43,8 +43,11 @@ impl RouteIdentity {
                 Some(_) => Asked::Verified,
                 None => Asked::Opaque,
             };
+            let Ok(question) = String::from_utf8(found.token.to_vec()) else {
+                return false;
+            };
             let key = CacheKey::of(found.token);
-            return issuer.learn(key, found.token, asked).await;
+            return issuer.learn(key, question, asked).await;
         }
         match (reason, &provider.keys, &provider.denied) {
             (Reason::DeniedUnavailable, _, Denied::Fetched(live)) => live.renewed().await,

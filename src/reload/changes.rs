@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::config::{Config, Listener, ListenerKind, Policy, Route, Upstream};
+use crate::identity::issuer::Endpoint;
 use crate::tls::reason::time_text;
 use crate::tls::{CertifiedKey, ClientCas};
 use waf::RuleSet;
@@ -69,6 +70,18 @@ pub fn changes(old: &Config, new: &Config) -> Vec<String> {
         |old, new, changes| {
             push_if(changes, old.describe() != new.describe(), || {
                 format!("identity {}", new.name)
+            });
+        },
+    );
+    compare(
+        "exchange",
+        &old.exchanges,
+        &new.exchanges,
+        &mut changes,
+        |old, new, changes| {
+            // A running one goes on only if nothing changed, its secret neither.
+            push_if(changes, !std::ptr::eq(old, new), || {
+                format!("exchange {}", new.endpoint().name())
             });
         },
     );

@@ -175,9 +175,9 @@ families! {
         IDENTITY_AGE = "drawbridge_identity_fetched_age_seconds", Gauge, Seconds, ["identity", "what"],
             "How long ago the last good keys, or list of denied tokens, of an issuer were fetched.";
         IDENTITY_FETCHES = "drawbridge_identity_fetches_total", Counter, None, ["identity", "what", "cause"],
-            "Fetches of an issuer's keys and list of denied tokens, and questions about tokens (introspection), that ended, by cause: schedule, request (a token by a key that was not known, or one that is asked about).";
+            "Fetches of an issuer's keys and list of denied tokens, and questions about tokens (introspection, exchange), that ended, by cause: schedule, request (a token by a key that was not known, or one that is asked about).";
         IDENTITY_FETCH_FAILURES = "drawbridge_identity_fetch_failures_total", Counter, None, ["identity", "what", "reason"],
-            "Those that failed, by reason: dns, connect, proxy, certificate, tls, timeout, redirect, status, too_large, malformed, closed, internal, document, issuer, endpoint, keys, denied, introspection, client.";
+            "Those that failed, by reason: dns, connect, proxy, certificate, tls, timeout, redirect, status, too_large, malformed, closed, internal, document, issuer, endpoint, keys, denied, introspection, exchange, client.";
         SIGNING_KEYS = "drawbridge_signing_keys", Gauge, None, [],
             "Keys of our own that gateways are shown: the one that signs, the next and the previous ones.";
         SIGNING_AGE = "drawbridge_signing_key_age_seconds", Gauge, Seconds, [],

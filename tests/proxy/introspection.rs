@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use drawbridge::identity::issuer::{
-    Asked, IntrospectionAt, IntrospectionBounds, IntrospectionSecret, IntrospectionSource,
-    Introspector, Known,
+    Asked, AskingBounds, ClientSecret, EndpointAt, IntrospectionSource, Introspector, Known,
+    OwnClient,
 };
 use drawbridge::outbound::Destination;
 use identity::CacheKey;
@@ -261,14 +261,15 @@ async fn of_an_opaque_token_the_answer_says_who_is_calling() {
     assert_eq!(asked(&issuer), before);
 }
 
-fn source(issuer: &Issuer, bounds: IntrospectionBounds) -> IntrospectionSource {
+fn source(issuer: &Issuer, bounds: AskingBounds) -> IntrospectionSource {
     let url = format!("https://localhost:{}/introspect", issuer.address.port());
     IntrospectionSource {
         name: "corp".to_owned(),
-        issuer: issuer.url(),
-        at: IntrospectionAt::Endpoint(Arc::new(Destination::new(&url, settings()).unwrap())),
-        client: "door".to_owned(),
-        secret: IntrospectionSecret(SECRET.to_owned()),
+        at: EndpointAt::Given(Arc::new(Destination::new(&url, settings()).unwrap())),
+        client: OwnClient {
+            name: "door".to_owned(),
+            secret: ClientSecret(SECRET.to_owned()),
+        },
         max_age: Duration::from_secs(600),
         clock_skew: 30,
         takes_opaque: true,
@@ -279,11 +280,11 @@ fn source(issuer: &Issuer, bounds: IntrospectionBounds) -> IntrospectionSource {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_flood_of_made_up_tokens_does_not_reach_the_issuer() {
     let issuer = Issuer::start(&[]).await;
-    let bounds = IntrospectionBounds {
+    let bounds = AskingBounds {
         unknown_burst: 50,
         unknown_each_second: 0,
         under_way: 8,
-        ..IntrospectionBounds::default()
+        ..AskingBounds::default()
     };
     let introspector = Introspector::new(source(&issuer, bounds));
     introspector.start(&tokio::runtime::Handle::current());
@@ -291,21 +292,21 @@ async fn a_flood_of_made_up_tokens_does_not_reach_the_issuer() {
         let introspector = &introspector;
         async move {
             let key = CacheKey::of(token.as_bytes());
-            introspector.learn(key, token.as_bytes(), how).await;
+            introspector.learn(key, token, how).await;
             introspector.known(&key)
         }
     };
     for round in 0..40 {
         let flood = (0..25).map(|n| learn(format!("made-up-{round}-{n}"), Asked::Opaque));
         let known = futures(flood).await;
-        assert!(known.iter().all(|known| !matches!(known, Known::Active(_))));
+        assert!(known.iter().all(|known| !matches!(known, Known::Good(_))));
     }
     let after_flood = asked(&issuer);
     assert!((1..=50 + 8).contains(&after_flood), "{after_flood}");
     // Verified tokens have their own share.
     says(&issuer, "real", json!({ "active": true }));
     let real = learn("real".to_owned(), Asked::Verified).await;
-    assert!(matches!(real, Known::Active(_)), "{real:?}");
+    assert!(matches!(real, Known::Good(_)), "{real:?}");
     assert_eq!(asked(&issuer), after_flood + 1);
 }
 

@@ -37,6 +37,12 @@ pub struct Published {
     pub says_instead: Option<Vec<u8>>,
     /// The tokens that it was asked about.
     pub tokens: Vec<String>,
+    /// What it was asked to exchange, as forms.
+    pub exchanges: Vec<BTreeMap<String, String>>,
+    /// What it gives in exchange; a token that names audience and question where nothing is here.
+    pub gives: Option<Value>,
+    /// Answers such questions with these bytes instead.
+    pub gives_instead: Option<Vec<u8>>,
     /// Answers wait for a permit of it.
     pub gate: Option<Arc<Semaphore>>,
     /// The paths that were asked.
@@ -103,6 +109,7 @@ impl Issuer {
                     let body = read_body(&mut tls, &mut buffer, head.as_bytes()).await;
                     let answer = match path.as_str() {
                         "/introspect" => published.lock().unwrap().introspect(&head, &body),
+                        "/token" => published.lock().unwrap().exchange(&head, &body),
                         _ => published.lock().unwrap().answer(&path, &url),
                     };
                     let gate = published.lock().unwrap().gate.clone();
@@ -230,8 +237,29 @@ impl Published {
             "issuer": or(&self.issuer, url.to_owned()),
             "jwks_uri": or(&self.jwks_uri, format!("{host}/keys")),
             "introspection_endpoint": format!("{host}/introspect"),
+            "token_endpoint": format!("{host}/token"),
         })
         .to_string()
+    }
+
+    /// RFC 8693.
+    fn exchange(&mut self, head: &str, body: &[u8]) -> Vec<u8> {
+        let form: BTreeMap<String, String> = form_urlencoded::parse(body).into_owned().collect();
+        let audience = form["audience"].clone();
+        self.exchanges.push(form);
+        if !head.contains(CLIENT) {
+            return b"HTTP/1.1 401 Who\r\nContent-Length: 0\r\n\r\n".to_vec();
+        }
+        if let Some(instead) = &self.gives_instead {
+            return instead.clone();
+        }
+        let given = json!({
+            "access_token": format!("{audience}-{}", self.exchanges.len()),
+            "issued_token_type": "urn:ietf:params:oauth:token-type:access_token",
+            "token_type": "Bearer",
+            "expires_in": 300,
+        });
+        ok(&self.gives.clone().unwrap_or(given).to_string())
     }
 
     fn introspect(&mut self, head: &str, body: &[u8]) -> Vec<u8> {

@@ -24,6 +24,7 @@ mod dns;
 mod doctor;
 mod encoding;
 mod events;
+mod exchange;
 mod exposure;
 mod frames;
 mod front;

@@ -7,7 +7,6 @@ use std::process::ExitCode;
 use std::time::{Duration, SystemTime};
 
 use clap_complete::engine::ArgValueCompleter;
-use identity::Introspection;
 use serde_json::{Value, json};
 use tokio::runtime::Handle;
 
@@ -17,7 +16,7 @@ use crate::cli::exit;
 use crate::cli::offline::{block_on, load};
 use crate::cli::output::{Output, print_json};
 use crate::hex::hex;
-use crate::identity::issuer::{Answered, Introspector, IssuerError, Live, Source};
+use crate::identity::issuer::{Answered, Endpoint, Introspector, IssuerError, Live, Said, Source};
 use crate::identity::{Denied, Keys, Provider};
 use crate::outbound::Client;
 use crate::randomness;
@@ -141,16 +140,16 @@ async fn check(provider: &Provider) -> Vec<Check> {
 
 /// Asks about a token that nobody has: an issuer that takes it takes anything.
 async fn ask(issuer: &Introspector, client: &Client) -> Check {
-    let url = issuer.source().destination().url().to_string();
+    let url = issuer.endpoint().at().destination().url().to_string();
     let made_up = randomness::random::<16>().unwrap_or_default();
     let said = issuer.ask_once(client, &hex(&made_up)).await;
-    let is_inactive = matches!(said, Ok(Introspection::Inactive));
+    let is_inactive = matches!(said, Ok(Said::Refused(_)));
     Check {
         what: "introspection",
         found: is_inactive.then(|| "a token that nobody has does not hold".to_owned()),
         failure: match said {
-            Ok(Introspection::Inactive) => None,
-            Ok(Introspection::Active(_)) => {
+            Ok(Said::Refused(_)) => None,
+            Ok(Said::Good(_)) => {
                 let why = "it says that a token holds that was made up just now";
                 let url = url.clone();
                 Some(failure(&IssuerError::Introspection { url, why }))

@@ -261,6 +261,9 @@ fn forwarded(forward: ForwardIdentity) -> &'static str {
         ForwardIdentity::Original => "the token as it came",
         ForwardIdentity::Claims => "header fields with claims; the token stays here",
         ForwardIdentity::Signed => "a token of ours in Authorization; the client's stays here",
+        ForwardIdentity::Exchanged => {
+            "the token that the gateways' issuer gives for the client's, in Authorization; the client's stays here"
+        }
         ForwardIdentity::Nothing => "nothing; the token stays here",
     }
 }
@@ -324,10 +327,15 @@ fn fields(config: &Config, listeners: &[RouteListener<'_>]) -> Vec<Field> {
         of: "the client's certificate (RFC 9440)".to_owned(),
         set: asks,
     });
-    let authorization = forwards(ForwardIdentity::Signed, None).then(|| Field {
+    let replaced = [
+        (ForwardIdentity::Signed, "a token of the front door's own"),
+        (ForwardIdentity::Exchanged, "an exchanged token"),
+    ];
+    let replaced = replaced.into_iter().find(|(how, _)| forwards(*how, None));
+    let authorization = replaced.map(|(_, of)| Field {
         name: "Authorization".to_owned(),
         removed: "before the gateway sees it",
-        of: "a token of the front door's own".to_owned(),
+        of: of.to_owned(),
         set: true,
     });
     own.chain(certificate).chain(authorization).collect()

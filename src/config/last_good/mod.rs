@@ -15,6 +15,7 @@ use super::model::{
     Certificates, CompiledRules, Config, ConsoleTls, Listener, OnUninspected, Policy, PolicyMode,
     PolicyRules, Recipe, Upstream,
 };
+use crate::identity::issuer::Exchanger;
 use crate::identity::{Provider, Signing};
 use crate::limits::Limit;
 use crate::tls::{CertifiedKey, ClientCa, TrustBundle};
@@ -34,6 +35,7 @@ pub(crate) struct LastGood {
     trust: BTreeMap<String, Arc<TrustBundle>>,
     pub(crate) identity: BTreeMap<String, Arc<Provider>>,
     pub(crate) signing: Option<Arc<Signing>>,
+    pub(crate) exchanges: BTreeMap<String, Arc<Exchanger>>,
     policies: BTreeMap<String, Arc<Policy>>,
     /// Whose buckets outlive a reload.
     pub(crate) limits: BTreeMap<String, Arc<Limit>>,
@@ -68,6 +70,7 @@ impl LastGood {
             trust: config.trust.clone(),
             identity: config.identity.clone(),
             signing: config.signing.clone(),
+            exchanges: config.exchanges.clone(),
             policies: config.policies.clone(),
             limits: config.limits.clone(),
             route_policies: config

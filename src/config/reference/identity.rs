@@ -24,6 +24,12 @@ pub(super) const SECTIONS: &[Section] = &[
         about: "How tokens for gateways are signed, for routes with `forward_identity = \"signed\"`.",
         keys: SIGNING,
     },
+    Section {
+        kind: SectionKind::Exchange,
+        header: "[exchange.NAME]",
+        about: "The issuer that gives tokens for gateways in exchange for those of callers (RFC 8693), for routes with `forward_identity = \"exchanged\"`.",
+        keys: EXCHANGE,
+    },
 ];
 
 const IDENTITY: &[Key] = &[
@@ -321,5 +327,99 @@ const SIGNING: &[Key] = &[
         Means("none"),
         "Where the public keys are written as a JWK set, for gateways.",
         r#""door-keys.json""#,
+    ),
+];
+
+const EXCHANGE: &[Key] = &[
+    key(
+        "issuer",
+        Text("`https://` URL"),
+        Means("required without `endpoint`"),
+        "The issuer, whose discovery document says where tokens are exchanged (`token_endpoint`). It must name exactly this issuer.",
+        r#""https://idp.corp.example/realms/gateways""#,
+    ),
+    key(
+        "endpoint",
+        Text("`https://` URL"),
+        Means("required without `issuer`"),
+        "Where tokens are exchanged, in the place of `issuer`.",
+        r#""https://idp.corp.example/token""#,
+    ),
+    key(
+        "trust",
+        Text("trust bundle, or `system`"),
+        Means("none; without it nothing is asked"),
+        "Who must have issued the issuer's certificate.",
+        r#""corp""#,
+    ),
+    key(
+        "client_id",
+        Text("client id"),
+        Required,
+        "Who the front door is at the issuer (HTTP Basic).",
+        r#""drawbridge""#,
+    ),
+    key(
+        "client_secret",
+        Text("file"),
+        Required,
+        "The secret of this client, on one line.",
+        r#""exchange.secret""#,
+    ),
+    key(
+        "audience",
+        Text("name"),
+        Means("the name of the route's upstream"),
+        "Whom the token is for.",
+        r#""orders""#,
+    ),
+    key(
+        "resource",
+        Text("URI"),
+        Means("none"),
+        "The URI of what the token is for (RFC 8707).",
+        r#""https://orders.corp.example/""#,
+    ),
+    key(
+        "scope",
+        List("word"),
+        Means("what the issuer gives"),
+        "What the token is to allow.",
+        r#"["orders.read"]"#,
+    ),
+    key(
+        "subject_token_type",
+        Choice(&["access_token", "id_token", "jwt"]),
+        Is(r#""access_token""#),
+        "What callers' tokens are to the issuer.",
+        r#""jwt""#,
+    ),
+    key(
+        "max_age",
+        Duration,
+        Is(r#""5m""#),
+        "The longest that a token is used, 1s to 1h, and never past its `expires_in`. All requests share it whose callers' tokens say the same.",
+        r#""1m""#,
+    ),
+    key(
+        "proxy",
+        Text("URL"),
+        Means("none; the environment is not asked"),
+        "The way through a proxy, `http://HOST:PORT`.",
+        r#""http://proxy.example:3128""#,
+    ),
+    key(
+        "proxy_credentials",
+        Text("file"),
+        Means("none"),
+        "USER:PASSWORD for the proxy, on one line.",
+        r#""proxy.secret""#,
+    ),
+    key(
+        "timeout",
+        Duration,
+        Is(r#""2s""#),
+        "For one answer, from the name to its last byte. A request waits 3 s at most.",
+        r#""1s""#,
     ),
 ];

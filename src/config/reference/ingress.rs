@@ -135,6 +135,13 @@ const MAIN: &[Key] = &[
         r#"{ issuer = "https://door.example.com" }"#,
     ),
     key(
+        "exchange",
+        NamedTables(SectionKind::Exchange),
+        Means("none"),
+        "Issuers that give tokens for gateways in exchange for those of callers.",
+        r#"{ gateways = { ... } }"#,
+    ),
+    key(
         "exposures",
         NamedTables(SectionKind::Exposure),
         Means("none"),
@@ -417,10 +424,17 @@ const LISTENER: &[Key] = &[
     ),
     key(
         "forward_identity",
-        Choice(&["original", "claims", "signed", "none"]),
+        Choice(&["original", "claims", "signed", "exchanged", "none"]),
         Means("`\"original\"`"),
         "As at a route, for routes without `identity` that do not write it.",
-        r#""claims""#,
+        r#""exchanged""#,
+    ),
+    key(
+        "exchange",
+        Text("name of an `[exchange.NAME]`"),
+        Means("required beside `forward_identity = \"exchanged\"`"),
+        "As at a route, for routes without `identity` that do not write `forward_identity`.",
+        r#""gateways""#,
     ),
 ];
 

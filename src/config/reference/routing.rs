@@ -133,10 +133,17 @@ const ROUTE: &[Key] = &[
     ),
     key(
         "forward_identity",
-        Choice(&["original", "claims", "signed", "none"]),
+        Choice(&["original", "claims", "signed", "exchanged", "none"]),
         Means("as the listener has it, if its `identity` holds; else `\"original\"`"),
-        "What the gateway gets: the client's token, header fields with claims, a token of our own, or nothing.",
-        r#""claims""#,
+        "What the gateway gets: the client's token, header fields with claims, a token of our own, one of the gateways' issuer, or nothing.",
+        r#""exchanged""#,
+    ),
+    key(
+        "exchange",
+        Text("name of an `[exchange.NAME]`"),
+        Means("required beside `forward_identity = \"exchanged\"`"),
+        "The issuer that gives the gateway's token in exchange for the client's.",
+        r#""gateways""#,
     ),
     key(
         "rate_limits",

@@ -10,6 +10,7 @@ use crate::config::written::diagnostics::Diagnostics;
 use crate::config::written::listeners::WrittenListener;
 use crate::config::written::reader::Given;
 use crate::config::written::source::{At, Placed};
+use crate::identity::issuer::Exchanger;
 use crate::identity::{ForwardIdentity, Provider, RouteIdentity};
 
 const CONTRADICTION: &str =
@@ -21,6 +22,8 @@ pub(crate) struct Callers<'w, 's> {
     written: &'w WrittenCallers<'s>,
     /// None: nobody is asked.
     providers: Given<Option<Vec<Arc<Provider>>>>,
+    /// Who exchanges tokens, where they are exchanged.
+    exchanger: Given<Arc<Exchanger>>,
 }
 
 /// The keys of all listeners, by their names.
@@ -31,6 +34,7 @@ pub(crate) struct Lookup<'d, 's> {
     pub(crate) providers: &'d mut Declared<'s, Provider>,
     /// Whether there is a `[signing]` table.
     pub(crate) has_signing: bool,
+    pub(crate) exchanges: &'d mut Declared<'s, Exchanger>,
     pub(crate) diagnostics: &'d Diagnostics,
 }
 
@@ -71,6 +75,7 @@ pub(crate) fn resolve<'s>(
             Given::Absent => {}
             Given::Faulty => is_faulty = true,
             Given::Value(identity) => {
+                is_faulty |= !takes_exchange(&own, listener, &identity, lookup.diagnostics);
                 if !identity.required && !identity.require.is_empty() {
                     contradictions.insert(*name);
                 }
@@ -101,6 +106,7 @@ impl<'s> Lookup<'_, 's> {
         listeners: &[&Arc<Listener>],
     ) -> Callers<'w, 's> {
         let signs = matches!(written.forward, Given::Value(ForwardIdentity::Signed));
+        let exchanger = self.find_exchanger(written);
         let mut callers = Callers {
             written,
             providers: written
@@ -110,6 +116,7 @@ impl<'s> Lookup<'_, 's> {
                     Providers::Nobody => Given::Value(None),
                     Providers::Named(names) => self.named(names, listeners).map(Some).into(),
                 }),
+            exchanger,
         };
         if signs && !self.has_signing {
             let at = callers.at("forward_identity");
@@ -126,6 +133,34 @@ impl<'s> Lookup<'_, 's> {
             callers.providers = Given::Faulty;
         }
         callers
+    }
+
+    /// The table of `exchange`, which `forward_identity = "exchanged"` needs and nothing else uses.
+    fn find_exchanger(&mut self, written: &WrittenCallers<'_>) -> Given<Arc<Exchanger>> {
+        let exchanges = matches!(written.forward, Given::Value(ForwardIdentity::Exchanged));
+        match &written.exchange {
+            Given::Faulty => Given::Faulty,
+            Given::Value(name) => {
+                let found = self.exchanges.lookup(name, self.diagnostics);
+                if !exchanges && !matches!(written.forward, Given::Faulty) {
+                    let message =
+                        "\"exchange\" has an effect only beside forward_identity = \"exchanged\"";
+                    self.diagnostics.error(name.at, message);
+                }
+                found.ok().into()
+            }
+            Given::Absent if exchanges => {
+                let mut keys = written.keys.iter();
+                if let Some(at) = keys.find(|key| key.value == "forward_identity") {
+                    let message = "forward_identity = \"exchanged\" needs \"exchange\"";
+                    let help = "exchange = \"NAME\" of an [exchange.NAME] table";
+                    let diagnostics = self.diagnostics;
+                    diagnostics.error_with_help(at.at, message, Some(help));
+                }
+                Given::Faulty
+            }
+            Given::Absent => Given::Absent,
+        }
     }
 
     fn named(
@@ -156,7 +191,7 @@ impl<'s> Lookup<'_, 's> {
         let opaque = |provider: &Arc<Provider>| {
             let introspector = provider.introspector.as_ref()?;
             introspector
-                .source()
+                .endpoint()
                 .takes_opaque
                 .then(|| provider.place.clone())
         };
@@ -202,6 +237,11 @@ impl<'s> Callers<'_, 's> {
         let required = either(&own.required, written.map(|w| &w.required));
         let require = either(&own.require, written.map(|w| &w.require));
         let forward = either(&own.forward, written.map(|w| &w.forward));
+        // Both keys stand in one place, so that a route says both or the listener does.
+        let exchanger = match own.forward {
+            Given::Absent => either(&self.exchanger, listener.map(|l| &l.exchanger)),
+            _ => self.exchanger.clone(),
+        };
         let providers = either(
             &self.providers,
             listener.map(|listener| &listener.providers),
@@ -215,6 +255,7 @@ impl<'s> Callers<'_, 's> {
                         required: required.or(true)?,
                         require: require.or(Vec::new())?,
                         forward: forward.or(ForwardIdentity::Original)?,
+                        exchanger: exchanger.unless_faulty()?,
                         is_default: listener.is_some(),
                     })
                 };
@@ -222,6 +263,31 @@ impl<'s> Callers<'_, 's> {
             }
         })
     }
+}
+
+/// Reports client certificates where tokens are exchanged: there is nothing to exchange for their callers.
+fn takes_exchange(
+    own: &Callers<'_, '_>,
+    listener: Option<&Callers<'_, '_>>,
+    identity: &RouteIdentity,
+    diagnostics: &Diagnostics,
+) -> bool {
+    let mut providers = identity.providers.iter();
+    let certificate = providers.find(|provider| provider.certificate().is_some());
+    let (Some(provider), Some(_)) = (certificate, &identity.exchanger) else {
+        return true;
+    };
+    let key = "forward_identity";
+    let at = own.at(key).or_else(|| listener?.at(key));
+    if let Some(at) = at {
+        let message = format!(
+            "forward_identity = \"exchanged\" needs tokens, and identity \"{}\" is client certificates",
+            provider.name
+        );
+        let help = "give its callers a route of their own with forward_identity = \"signed\"";
+        diagnostics.error_with_help(at, message, Some(help));
+    }
+    false
 }
 
 /// Reports keys that have no effect without `identity`: a user would believe that callers are checked.

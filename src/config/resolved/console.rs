@@ -11,10 +11,11 @@ use super::destination;
 use super::materials::{refused_trust, resolve_certificate};
 use super::names::Declared;
 use crate::config::last_good::Choice;
-use crate::config::model::{ClientSecret, ConsoleOpenId, ConsoleTls, TlsSettings, Unit};
+use crate::config::model::{ConsoleOpenId, ConsoleTls, TlsSettings, Unit};
 use crate::config::written::console::{WrittenConsole, WrittenConsoleTls};
 use crate::config::written::reader::Given;
 use crate::config::written::trust::WrittenClientCa;
+use crate::identity::issuer::ClientSecret;
 use crate::outbound::Limits;
 use crate::tls::{ClientCa, TrustBundle};
 

@@ -11,8 +11,8 @@ use crate::config::written::identity::{WrittenIntrospection, WrittenPlace, Writt
 use crate::config::written::reader::Given;
 use crate::config::written::source::Placed;
 use crate::identity::issuer::{
-    DeniedSource, DiscoveryAt, IntrospectionAt, IntrospectionBounds, IntrospectionSecret,
-    IntrospectionSource, Introspector, IssuerKeys, KeySource, KeysAt, Live, LiveDenied, Schedule,
+    AskingBounds, ClientSecret, DeniedSource, DiscoveryAt, EndpointAt, IntrospectionSource,
+    Introspector, IssuerKeys, KeySource, KeysAt, Live, LiveDenied, OwnClient, Schedule,
 };
 use crate::identity::{Denied, Keys};
 use crate::outbound::{Limits, Settings, Url};
@@ -127,25 +127,29 @@ fn resolve_introspection(
     let at = match &asking.url {
         Some(url) => {
             let at = resolve_url("introspect", url, way, context)?;
-            IntrospectionAt::Endpoint(Arc::new(at))
+            EndpointAt::Given(Arc::new(at))
         }
         None => {
             let url = issuer_url(written, asking.at, context)?;
             let issuer = resolve_url("issuer", &url, way, context)?;
             // A path that is too long is the only fault that is left.
-            IntrospectionAt::Discovery(DiscoveryAt::of(&issuer).ok()?)
+            EndpointAt::Discovery {
+                at: DiscoveryAt::of(&issuer).ok()?,
+                issuer: written.issuer.clone()?,
+            }
         }
     };
     let source = IntrospectionSource {
         name: written.name.to_owned(),
-        issuer: written.issuer.clone()?,
         at,
-        client: asking.client.clone(),
-        secret: IntrospectionSecret(secret?),
+        client: OwnClient {
+            name: asking.client.clone(),
+            secret: ClientSecret(secret?),
+        },
         max_age: asking.max_age,
         clock_skew: written.clock_skew?.as_secs(),
         takes_opaque: asking.takes_opaque,
-        bounds: IntrospectionBounds::default(),
+        bounds: AskingBounds::default(),
     };
     let running = context.last_good.identity.get(written.name);
     let running = running.and_then(|provider| provider.introspector.as_ref());

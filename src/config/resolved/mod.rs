@@ -11,6 +11,7 @@ mod console;
 pub(crate) mod context;
 mod destination;
 mod events;
+mod exchanges;
 pub(crate) mod exclusions;
 mod exposures;
 pub(crate) mod identity;
@@ -69,8 +70,15 @@ pub(crate) fn resolve(written: &WrittenConfig<'_>, context: &mut Context<'_>) ->
         &mut providers,
         context,
     );
+    let mut exchanges = exchanges::resolve(
+        &written.exchanges,
+        &written.dns_servers,
+        &mut trust,
+        context,
+    );
     let mut lookup = callers::Lookup {
         providers: &mut providers,
+        exchanges: &mut exchanges,
         // A faulty one was reported, and is not missed as well.
         has_signing: !matches!(signing, Given::Absent),
         diagnostics,
@@ -108,6 +116,7 @@ pub(crate) fn resolve(written: &WrittenConfig<'_>, context: &mut Context<'_>) ->
     policies.warn_unused(diagnostics);
     listeners.warn_unused(diagnostics);
     providers.warn_unused(diagnostics);
+    exchanges.warn_unused(diagnostics);
     limits.warn_unused(diagnostics);
 
     // No `?` before this point: every section is resolved, so that one run reports every problem.
@@ -126,6 +135,7 @@ pub(crate) fn resolve(written: &WrittenConfig<'_>, context: &mut Context<'_>) ->
         identity_fields: OwnFields::of(identity.iter().flat_map(|found| found.values())),
         identity: identity?,
         signing: signing.unless_faulty()?,
+        exchanges: exchanges.into_values()?,
         routes: routes?,
         exposures: exposures?,
         state_dir,

@@ -7,15 +7,23 @@ use super::source::Placed;
 use crate::config::section_kind::SectionKind;
 use crate::identity::ForwardIdentity;
 
-const KEYS: [&str; 4] = ["identity", "identity_mode", "require", "forward_identity"];
+const KEYS: [&str; 5] = [
+    "identity",
+    "identity_mode",
+    "require",
+    "forward_identity",
+    "exchange",
+];
 
-/// `identity`, `identity_mode`, `require` and `forward_identity`.
+/// `identity`, `identity_mode`, `require`, `forward_identity` and `exchange`.
 #[derive(Debug)]
 pub(crate) struct WrittenCallers<'s> {
     pub(crate) providers: Given<Providers<'s>>,
     pub(crate) required: Given<bool>,
     pub(crate) require: Given<Vec<(String, Vec<String>)>>,
     pub(crate) forward: Given<ForwardIdentity>,
+    /// The name of an `[exchange.NAME]` table.
+    pub(crate) exchange: Given<Placed<'s, &'s str>>,
     /// The keys that are written, and where.
     pub(crate) keys: Vec<Placed<'s, &'static str>>,
 }
@@ -45,9 +53,11 @@ pub(crate) fn parse<'s>(section: &Section<'s, '_>) -> WrittenCallers<'s> {
                 ("original", ForwardIdentity::Original),
                 ("claims", ForwardIdentity::Claims),
                 ("signed", ForwardIdentity::Signed),
+                ("exchanged", ForwardIdentity::Exchanged),
                 ("none", ForwardIdentity::Nothing),
             ])
         }),
+        exchange: section.optional("exchange", Item::string),
         keys: KEYS.iter().filter_map(placed).collect(),
     }
 }

@@ -17,6 +17,7 @@ pub(crate) mod destination;
 pub(crate) mod diagnostics;
 pub(crate) mod document;
 pub(crate) mod events;
+pub(crate) mod exchange;
 pub(crate) mod exposures;
 pub(crate) mod identity;
 pub(crate) mod limits;
@@ -55,6 +56,7 @@ pub(crate) struct WrittenConfig<'s> {
     /// `[identity.NAME]` with `client_ca`
     pub(crate) client_identity: Vec<client_identity::WrittenClientIdentity<'s>>,
     pub(crate) signing: Given<identity::WrittenSigning<'s>>,
+    pub(crate) exchanges: Vec<exchange::WrittenExchange<'s>>,
     pub(crate) routes: Vec<routes::WrittenRoute<'s>>,
     pub(crate) state_dir: Given<Placed<'s, &'s str>>,
     pub(crate) events: Given<events::WrittenEvents<'s>>,
@@ -81,6 +83,7 @@ pub(crate) fn parse<'s>(document: &Document<'s, '_>) -> WrittenConfig<'s> {
         identity,
         client_identity: clients.into_iter().map(client_identity::parse).collect(),
         signing: identity::parse_signing(document),
+        exchanges: exchange::parse(document),
         routes: routes::parse(document),
         state_dir: settings::parse_state_dir(document),
         events: events::parse(document),

@@ -60,6 +60,13 @@ pub enum IssuerError {
         /// What is wrong.
         why: &'static str,
     },
+    /// It does not exchange tokens as it is asked to.
+    Exchange {
+        /// Where the answer came from.
+        url: String,
+        /// What is wrong.
+        why: String,
+    },
     /// It does not let us ask about tokens.
     Client {
         /// What was asked.
@@ -71,13 +78,14 @@ pub enum IssuerError {
 
 impl IssuerError {
     /// The codes besides those of [`Fault::CODES`].
-    pub const CODES: [&'static str; 7] = [
+    pub const CODES: [&'static str; 8] = [
         "document",
         "issuer",
         "endpoint",
         "keys",
         "denied",
         "introspection",
+        "exchange",
         "client",
     ];
 
@@ -92,6 +100,7 @@ impl IssuerError {
             Self::Keys { .. } => "keys",
             Self::Denied { .. } => "denied",
             Self::Introspection { .. } => "introspection",
+            Self::Exchange { .. } => "exchange",
             Self::Client { .. } => "client",
         }
     }
@@ -120,8 +129,11 @@ impl IssuerError {
             Self::Introspection { .. } => {
                 "correct \"introspect\": what answers there does not speak RFC 7662"
             }
+            Self::Exchange { .. } => {
+                "correct \"endpoint\", \"audience\", \"resource\" or \"scope\", or have the issuer exchange such tokens for this client (RFC 8693)"
+            }
             Self::Client { .. } => {
-                "correct \"introspect_client\" and its secret, or have the issuer let this client ask about tokens"
+                "correct the client's name and its secret in the table, or have the issuer let this client ask about tokens"
             }
         }
     }
@@ -156,6 +168,7 @@ impl fmt::Display for IssuerError {
             Self::Introspection { url, why } => {
                 write!(f, "{url}: no answer about a token: {why}")
             }
+            Self::Exchange { url, why } => write!(f, "{url}: no exchanged token: {why}"),
             Self::Client { url, status } => {
                 write!(
                     f,

@@ -5,19 +5,22 @@
 //! clients send, they cause at most one fetch in [`Schedule::asked_interval`] for each source.
 
 mod answered;
+mod asking;
 mod discovery;
 mod error;
+mod exchange;
 mod introspection;
 mod live;
 mod source;
 
 pub use answered::Answered;
+pub use asking::{
+    Asked, Asker, AskingBounds, ClientSecret, Endpoint, EndpointAt, Known, OwnClient, Said,
+};
 pub use discovery::{Discovery, DiscoveryAt, discover};
 pub use error::IssuerError;
-pub use introspection::{
-    Asked, IntrospectionAt, IntrospectionBounds, IntrospectionSecret, IntrospectionSource,
-    Introspector, Known,
-};
+pub use exchange::{ExchangeQuestion, ExchangeSource, ExchangedToken, Exchanger, TokenType};
+pub use introspection::{IntrospectionSource, Introspector};
 pub use live::{Kept, Live, LiveState, Trouble};
 pub use source::{DeniedSource, Fetched, KeySource, KeysAt, Schedule, Source, parse_denied};
 

@@ -27,4 +27,7 @@ pub(super) fn follow(config: &Config) {
     for provider in config.identity.values() {
         provider.start(&Handle::current());
     }
+    for exchanger in config.exchanges.values() {
+        exchanger.start(&Handle::current());
+    }
 }

@@ -186,6 +186,7 @@ impl Exchange {
         self.inspect_body().await?;
         // After the rules, so that an attack by an odd path is inspected and logged before it is refused.
         self.check_path(&route)?;
+        self.exchange_token(&route).await?;
         let upstream_request = self.upstream_request(&route).await?;
         // The body and the wait for a place take time. A route that was switched off meanwhile must not be reached.
         self.check_exposure(&route)?;

@@ -39,6 +39,8 @@ pub(crate) enum RefusalCode {
     RateLimited,
     /// Nothing went either way on a stream for too long.
     StreamIdle,
+    /// The gateways' issuer gives no token for the caller's.
+    TokenExchange,
     /// There is no token that the route takes.
     Unauthenticated,
     /// The request cannot be written as the gateway must get it.
@@ -73,6 +75,7 @@ impl RefusalCode {
             Self::PolicyNotLive => "policy_not_live",
             Self::RateLimited => "rate_limited",
             Self::StreamIdle => "stream_idle",
+            Self::TokenExchange => "token_exchange",
             Self::Unauthenticated => "unauthenticated",
             Self::Unforwardable => "unforwardable",
             Self::Upstream => "upstream",

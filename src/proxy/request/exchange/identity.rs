@@ -12,8 +12,8 @@ use pingora::http::RequestHeader;
 use super::Exchange;
 use crate::config::Route;
 use crate::identity::{
-    Caller, ForwardIdentity, Identified, Request, RouteIdentity, ShownCertificate, TokenPlace,
-    Unauthenticated, field_value, without_cookie,
+    Caller, ForwardIdentity, Identified, NotExchanged, Request, RouteIdentity, ShownCertificate,
+    TokenPlace, Unauthenticated, field_value, without_cookie,
 };
 use crate::proxy::shared::refusal::{Refusal, RefusalKind};
 use crate::proxy::shared::refusal_code::RefusalCode;
@@ -33,8 +33,8 @@ pub(super) struct Identity {
     demanded: Option<Arc<RouteIdentity>>,
     /// Why the caller was refused.
     reason: Option<&'static str>,
-    /// The token of our own, for the gateway.
-    signed: Option<String>,
+    /// The token that the gateway gets in the place of the client's.
+    token: Option<Arc<str>>,
 }
 
 impl Exchange {
@@ -46,13 +46,7 @@ impl Exchange {
         };
         self.identity.demanded = Some(Arc::clone(&demanded));
         let fields: Vec<_> = self.received.headers().collect();
-        let target = self.received.target();
-        let query = memchr::memchr(b'?', target).and_then(|at| target.get(at + 1..));
-        let request = Request {
-            fields: &fields,
-            query,
-            shown: self.shown(),
-        };
+        let request = self.proof(&fields);
         let identify = || demanded.identify(&request, seconds(self.begun_at));
         let mut fetches = demanded.fetches();
         let mut identified = identify();
@@ -91,6 +85,16 @@ impl Exchange {
         let counts = &self.front.metrics.identity_checks;
         counts.with(&route.name, outcome, Counter::count);
         checked
+    }
+
+    /// What of the request says who is calling.
+    fn proof<'r>(&'r self, fields: &'r [(&'r [u8], &'r [u8])]) -> Request<'r> {
+        let target = self.received.target();
+        Request {
+            fields,
+            query: memchr::memchr(b'?', target).and_then(|at| target.get(at + 1..)),
+            shown: self.shown(),
+        }
     }
 
     /// The client certificate of the connection.
@@ -178,6 +182,30 @@ impl Exchange {
         )
     }
 
+    /// Exchanges the caller's token for one that the gateway takes, where the route says so. After the rules, so that no
+    /// issuer is asked for a request that they refuse; before the wait for a place, which would be held meanwhile.
+    pub(super) async fn exchange_token(&mut self, route: &Route) -> Result<(), Refusal> {
+        let Identity {
+            caller, demanded, ..
+        } = &self.identity;
+        let exchanger = demanded.as_ref().and_then(|d| d.exchanger.as_ref());
+        let (Some(caller), Some(demanded), Some(exchanger)) = (caller, demanded, exchanger) else {
+            return Ok(());
+        };
+        let fields: Vec<_> = self.received.headers().collect();
+        let own = demanded.token_of(&self.proof(&fields)).unwrap_or_default();
+        match caller.exchanged(exchanger, own, &route.upstream.name).await {
+            Ok(token) => {
+                self.identity.token = Some(token);
+                Ok(())
+            }
+            Err(why) => {
+                self.identity.reason = Some(why.name());
+                Err(not_exchanged(why))
+            }
+        }
+    }
+
     /// Makes the token for the gateway. Late, because it holds only for a minute.
     pub(super) fn sign_identity(&mut self, route: &Route) -> Result<(), Refusal> {
         let demanded = self.identity.demanded.as_ref();
@@ -201,7 +229,7 @@ impl Exchange {
             now,
         );
         let token = signing.sign(&claims, now).map_err(failed)?;
-        self.identity.signed = Some(token);
+        self.identity.token = Some(token.into());
         Ok(())
     }
 
@@ -215,7 +243,7 @@ impl Exchange {
         let Some(caller) = &self.identity.caller else {
             return Ok(());
         };
-        if let Some(token) = &self.identity.signed {
+        if let Some(token) = &self.identity.token {
             out.insert_header(AUTHORIZATION, format!("Bearer {token}"))?;
         }
         if demanded.forward == ForwardIdentity::Claims {
@@ -245,6 +273,17 @@ impl Exchange {
     }
 }
 
+fn not_exchanged(why: NotExchanged) -> Refusal {
+    match why {
+        NotExchanged::Refused(code) => Refusal::page(403, RefusalCode::TokenExchange).because(
+            format!("the gateways' issuer does not take the caller's token: {code}"),
+        ),
+        NotExchanged::Unavailable => Refusal::page(503, RefusalCode::TokenExchange)
+            .because("the gateways' issuer cannot be asked for a token")
+            .with(RefusalKind::RetryAfter(10)),
+    }
+}
+
 /// RFC 6750, 3. Without a token there is no error, so that a client learns only that it needs one.
 fn challenge(realm: &str, reason: Reason) -> String {
     let error = match reason {
@@ -260,8 +299,8 @@ fn challenge(realm: &str, reason: Reason) -> String {
 
 /// Takes the client's token out of the gateway's head.
 fn remove_tokens(out: &mut RequestHeader, demanded: &RouteIdentity) -> pingora::Result<()> {
-    if demanded.forward == ForwardIdentity::Signed {
-        // The gateway must find no other token there than ours.
+    if demanded.forward.replaces_token() {
+        // The gateway must find no other token there than the new one.
         out.remove_header(&AUTHORIZATION);
     }
     for provider in &demanded.providers {

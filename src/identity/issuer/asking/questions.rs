@@ -1,23 +1,22 @@
 //! The questions that are under way, the answers that count, and who may ask.
 
 use std::collections::HashMap;
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use identity::{CacheKey, Claims, Recent};
+use identity::{CacheKey, Recent};
 use tokio::sync::watch;
 
-use super::{Asked, IntrospectionBounds};
+use super::{Asked, AskingBounds};
 
-/// How long it counts that a token does not hold.
-pub(super) const INACTIVE_AGE: Duration = Duration::from_secs(10);
+/// How long it counts that the issuer does not take a token.
+pub(super) const REFUSED_AGE: Duration = Duration::from_secs(10);
 /// How long nobody asks again about a token after there was no answer.
 pub(super) const FAILED_AGE: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Clone)]
-pub(super) enum Answer {
-    Active(Arc<Claims>),
-    Inactive,
+pub(super) enum Answer<T> {
+    Good(T),
+    Refused(&'static str),
     Failed,
 }
 
@@ -35,11 +34,11 @@ pub(super) enum Next {
 }
 
 #[derive(Debug)]
-pub(super) struct Questions {
-    bounds: IntrospectionBounds,
+pub(super) struct Questions<T> {
+    bounds: AskingBounds,
     /// Apart, so that a flood of tokens that do not hold forgets none that does.
-    active: Recent<(Answer, Instant)>,
-    others: Recent<(Answer, Instant)>,
+    good: Recent<(Answer<T>, Instant)>,
+    others: Recent<(Answer<T>, Instant)>,
     under_way: HashMap<CacheKey, watch::Receiver<()>>,
     verified: Share,
     opaque: Share,
@@ -59,10 +58,10 @@ struct Budget {
     at: Option<Instant>,
 }
 
-impl Questions {
-    pub(super) fn new(bounds: IntrospectionBounds) -> Self {
+impl<T: Clone> Questions<T> {
+    pub(super) fn new(bounds: AskingBounds) -> Self {
         Self {
-            active: Recent::new(bounds.kept),
+            good: Recent::new(bounds.kept),
             others: Recent::new(bounds.kept),
             under_way: HashMap::new(),
             verified: Share::default(),
@@ -75,17 +74,17 @@ impl Questions {
         }
     }
 
-    pub(super) fn find(&mut self, key: &CacheKey, now: Instant) -> Option<Answer> {
-        let active = self.active.find(key);
-        let counts = |(_, until): &(Answer, Instant)| *until > now;
-        let found = active.filter(counts);
+    pub(super) fn find(&mut self, key: &CacheKey, now: Instant) -> Option<Answer<T>> {
+        let good = self.good.find(key);
+        let counts = |(_, until): &(Answer<T>, Instant)| *until > now;
+        let found = good.filter(counts);
         let found = found.or_else(|| self.others.find(key).filter(counts));
         found.map(|(answer, _)| answer)
     }
 
     pub(super) fn next(&mut self, key: CacheKey, asked: Asked, now: Instant) -> Next {
         match self.find(&key, now) {
-            Some(Answer::Active(_) | Answer::Inactive) => return Next::Known,
+            Some(Answer::Good(_) | Answer::Refused(_)) => return Next::Known,
             Some(Answer::Failed) => return Next::Refused,
             None => {}
         }
@@ -109,13 +108,13 @@ impl Questions {
         Next::Ask(ended, end)
     }
 
-    pub(super) fn keep(&mut self, key: CacheKey, asked: Asked, answer: Answer, until: Instant) {
-        if asked == Asked::Opaque && matches!(answer, Answer::Inactive) {
+    pub(super) fn keep(&mut self, key: CacheKey, asked: Asked, answer: Answer<T>, until: Instant) {
+        if asked == Asked::Opaque && matches!(answer, Answer::Refused(_)) {
             self.unknown.left -= 1.0;
         }
         let kept = match &answer {
-            Answer::Active(_) => &mut self.active,
-            Answer::Inactive | Answer::Failed => &mut self.others,
+            Answer::Good(_) => &mut self.good,
+            Answer::Refused(_) | Answer::Failed => &mut self.others,
         };
         kept.keep(key, (answer, until));
     }
@@ -138,7 +137,7 @@ impl Questions {
 }
 
 impl Budget {
-    fn has_some(&mut self, bounds: &IntrospectionBounds, now: Instant) -> bool {
+    fn has_some(&mut self, bounds: &AskingBounds, now: Instant) -> bool {
         let before = self.at.replace(now).unwrap_or(now);
         let since = now.saturating_duration_since(before).as_secs_f64();
         let more = since * f64::from(bounds.unknown_each_second);
@@ -151,8 +150,8 @@ impl Budget {
 mod tests {
     use super::*;
 
-    fn questions() -> Questions {
-        Questions::new(IntrospectionBounds {
+    fn questions() -> Questions<()> {
+        Questions::new(AskingBounds {
             under_way: 2,
             waiting: 3,
             unknown_burst: 4,
@@ -190,7 +189,7 @@ mod tests {
     fn answers_count_until_they_do_not() {
         let (mut questions, now) = (questions(), Instant::now());
         let until = now + Duration::from_secs(5);
-        questions.keep(key(1), Asked::Verified, Answer::Inactive, until);
+        questions.keep(key(1), Asked::Verified, Answer::Refused("inactive"), until);
         let known = questions.next(key(1), Asked::Verified, now);
         assert!(matches!(known, Next::Known));
         assert!(questions.find(&key(1), until).is_none());
@@ -206,11 +205,11 @@ mod tests {
     #[test]
     fn made_up_tokens_cause_few_questions_and_hinder_no_verified_one() {
         let (mut questions, now) = (questions(), Instant::now());
-        let ask = |questions: &mut Questions, n, now| {
+        let ask = |questions: &mut Questions<()>, n, now| {
             let asks = matches!(questions.next(key(n), Asked::Opaque, now), Next::Ask(..));
             if asks {
-                let until = now + INACTIVE_AGE;
-                questions.keep(key(n), Asked::Opaque, Answer::Inactive, until);
+                let until = now + REFUSED_AGE;
+                questions.keep(key(n), Asked::Opaque, Answer::Refused("inactive"), until);
                 questions.end(&key(n), Asked::Opaque);
                 questions.leave(Asked::Opaque);
             }
