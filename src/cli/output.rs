@@ -7,6 +7,7 @@ use std::io::{self, IsTerminal, Write};
 use clap::ValueEnum;
 use serde_json::{Value, json};
 
+use crate::exclusion::lint::counted;
 use crate::review::error::problems_json;
 use seclang::diagnostic::Diagnostic;
 
@@ -39,18 +40,14 @@ pub(super) fn print_diagnostics(found: &[Diagnostic]) -> io::Result<()> {
 /// `ok`, or how many errors and warnings there are.
 pub(super) fn summary(found: &[Diagnostic]) -> String {
     let (errors, warnings) = count(found);
-    let plural = |count: usize, word: &str| match count {
-        1 => format!("1 {word}"),
-        _ => format!("{count} {word}s"),
-    };
     match (errors, warnings) {
         (0, 0) => "ok".to_owned(),
-        (0, _) => format!("ok, {}", plural(warnings, "warning")),
-        (_, 0) => plural(errors, "error"),
+        (0, _) => format!("ok, {}", counted(warnings, "warning")),
+        (_, 0) => counted(errors, "error"),
         _ => format!(
             "{}, {}",
-            plural(errors, "error"),
-            plural(warnings, "warning")
+            counted(errors, "error"),
+            counted(warnings, "warning")
         ),
     }
 }

@@ -15,6 +15,7 @@ use super::error::CommandError;
 use super::exit;
 use super::front_door::{FrontDoor, FrontDoorError};
 use super::output::Output;
+use crate::exclusion::lint::counted;
 
 /// Show the state of the running front door
 ///
@@ -152,8 +153,10 @@ fn shadow_lines(status: &Value) -> String {
         let (policy, requests) = (text(&shadow["policy"]), &shadow["requests"]);
         let _ = writeln!(
             out,
-            "shadow     {policy}  {} requests: {} newly blocked, {} newly allowed",
-            requests["compared"], requests["newly_blocked"], requests["newly_allowed"]
+            "shadow     {policy}  {}: {} newly blocked, {} newly allowed",
+            counted(requests["compared"].as_u64().unwrap_or_default(), "request"),
+            requests["newly_blocked"],
+            requests["newly_allowed"]
         );
     }
     out

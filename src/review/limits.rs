@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use crate::client_site::client_site;
 use crate::events::{Summary, Verdict};
+use crate::exclusion::lint::counted;
 
 const MINUTE: u64 = 60_000;
 
@@ -99,10 +100,12 @@ pub(crate) fn toml(suggested: &[SuggestedLimit]) -> String {
             clients,
             requests,
         } = limit;
+        let requests = counted(*requests, "recorded request");
+        let clients = counted(*clients, "client");
         // Quoted, since the name of a route may have dots. Writing to a string cannot fail.
         let _ = write!(
             text,
-            "# {requests} recorded requests of {clients} clients; the busiest minute of the busiest client had {busiest}.\n\
+            "# {requests} of {clients}; the busiest minute of the busiest client had {busiest}.\n\
              # Name it in the route \"{route}\": rate_limits = [\"{route}\"]\n\
              [limits.\"{route}\"]\nrate = \"{per_minute}/m\"\nkey = [\"client\"]\naction = \"log\"\n\n"
         );
@@ -134,6 +137,22 @@ mod tests {
         assert_eq!(quantile(&[7]), 7);
         assert_eq!(quantile(&[]), 1);
         assert_eq!((scaled(3, 0.1), scaled(3, 1.0), scaled(3, 0.0)), (30, 3, 3));
+    }
+
+    #[test]
+    fn one_request_of_one_client_is_told_in_the_singular() {
+        let suggested = SuggestedLimit {
+            route: "orders".to_owned(),
+            per_minute: 1,
+            busiest: 1,
+            clients: 1,
+            requests: 1,
+        };
+        let text = toml(&[suggested]);
+        assert!(
+            text.starts_with("# 1 recorded request of 1 client; "),
+            "{text}"
+        );
     }
 
     #[test]

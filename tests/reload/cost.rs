@@ -182,8 +182,8 @@ async fn the_verb_shows_policies_and_routes() {
     let (code, said, told) = verb(folder, &["rules", "top", "--by", "cpu"]).await;
     assert_eq!(code, Some(0), "{told}");
     for part in [
-        "policy default: 3 requests were timed (cost_sample 1), ",
-        "policy other: 0 requests were timed (cost_sample 0), ",
+        "policy default: 3 requests timed (cost_sample 1), ",
+        "policy other: 0 requests timed (cost_sample 0), ",
         "\n prefilter ",
         "rules.conf:2",
         "  an attack\n",

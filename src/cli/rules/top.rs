@@ -11,6 +11,7 @@ use serde::Deserialize;
 use crate::cli::config_file;
 use crate::cli::front_door::{FrontDoor, in_query};
 use crate::cli::output::Output;
+use crate::exclusion::lint::counted;
 use crate::review::escape::show_short;
 
 /// Show which rules of the running front door cost, match or block most
@@ -155,8 +156,10 @@ fn write_policy(out: &mut impl Write, policy: &Policy, by: By) -> io::Result<()>
         });
     writeln!(
         out,
-        "policy {}: {} requests were timed ({sample}), {:.1} µs each",
-        policy.policy, policy.timed_requests, policy.mean_us
+        "policy {}: {} timed ({sample}), {:.1} µs each",
+        policy.policy,
+        counted(policy.timed_requests, "request"),
+        policy.mean_us
     )?;
     writeln!(
         out,

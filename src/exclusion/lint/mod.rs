@@ -13,6 +13,7 @@ mod wider;
 #[cfg(test)]
 mod tests;
 
+use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -124,11 +125,9 @@ fn shortened(text: &str) -> String {
 
 /// `1 rule`, `2 rules`
 #[must_use]
-pub fn counted(count: usize, what: &str) -> String {
-    match count {
-        1 => format!("1 {what}"),
-        _ => format!("{count} {what}s"),
-    }
+pub fn counted<N: fmt::Display + PartialEq + From<u8>>(count: N, what: &str) -> String {
+    let plural = if count == N::from(1) { "" } else { "s" };
+    format!("{count} {what}{plural}")
 }
 
 /// `rule 942100`, `rules 942100, 942110 and 3 more`

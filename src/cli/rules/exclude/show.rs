@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use crate::exclusion::lint::counted;
 use crate::exclusion::{Candidate, Extent, Proof};
 use crate::review::escape::show_short;
 use crate::review::exclude::{Excluded, JudgedBy};
@@ -79,8 +80,8 @@ fn show_candidate(out: &mut impl Write, candidate: &Candidate, proof: &Proof) ->
     if recorded.total > 0 {
         writeln!(
             out,
-            "   recorded  {} requests: {} pass as intended, {} are judged otherwise",
-            recorded.total,
+            "   recorded  {}: {} pass as intended, {} are judged otherwise",
+            counted(recorded.total, "request"),
             recorded.intended.len(),
             recorded.unintended.len()
         )?;

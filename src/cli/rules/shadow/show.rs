@@ -4,6 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
+use crate::exclusion::lint::counted;
 use crate::review::escape::show_short;
 
 /// The columns of a rule: the key in JSON and the heading.
@@ -29,8 +30,9 @@ pub(super) fn human(report: &Value) -> String {
         // Writing to a string cannot fail, here and below.
         let _ = writeln!(
             out,
-            "no shadow saw {} requests of the sample, because too many waited, and {} because of a fault of ours",
-            dropped[0], dropped[1]
+            "no shadow saw {} of the sample, because too many waited, and {} because of a fault of ours",
+            counted(dropped[0], "request"),
+            dropped[1]
         );
     }
     out
@@ -44,9 +46,9 @@ fn write_shadow(out: &mut String, shadow: &Value) {
     };
     let _ = writeln!(
         out,
-        "policy {}: {} requests{since}, a sample of {}: {} newly blocked, {} newly allowed",
+        "policy {}: {}{since}, a sample of {}: {} newly blocked, {} newly allowed",
         text(&shadow["policy"]),
-        requests["compared"],
+        counted(requests["compared"].as_u64().unwrap_or_default(), "request"),
         shadow["sample"],
         requests["newly_blocked"],
         requests["newly_allowed"],
