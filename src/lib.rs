@@ -27,6 +27,7 @@
 //! - [`supervision`] starts long-lived tasks again after a failure
 //! - `client_site` what counts as one client
 //! - `randomness` random bytes for ids
+//! - `counted` a number with its noun
 //! - `hex` bytes as hexadecimal digits
 //! - `bounded_queue` a queue to a background thread that never makes a sender wait
 //! - `parallel` spreads independent work over the processors
@@ -46,6 +47,7 @@ pub mod cli;
 mod client_site;
 pub mod config;
 pub mod console;
+mod counted;
 mod dns;
 pub mod events;
 pub mod exclusion;

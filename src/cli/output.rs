@@ -7,7 +7,7 @@ use std::io::{self, IsTerminal, Write};
 use clap::ValueEnum;
 use serde_json::{Value, json};
 
-use crate::exclusion::lint::counted;
+use crate::counted::counted;
 use crate::review::error::problems_json;
 use seclang::diagnostic::Diagnostic;
 

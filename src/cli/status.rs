@@ -15,7 +15,7 @@ use super::error::CommandError;
 use super::exit;
 use super::front_door::{FrontDoor, FrontDoorError};
 use super::output::Output;
-use crate::exclusion::lint::counted;
+use crate::counted::counted;
 
 /// Show the state of the running front door
 ///

@@ -10,8 +10,8 @@ use std::net::IpAddr;
 use serde::Serialize;
 
 use crate::client_site::client_site;
+use crate::counted::counted;
 use crate::events::{Summary, Verdict};
-use crate::exclusion::lint::counted;
 
 const MINUTE: u64 = 60_000;
 

@@ -13,10 +13,11 @@ use super::error::{ReviewError, problems_json};
 use super::policy::has_no_rules;
 use super::replay::source::{Events, Joined, NotReplayed, Requests};
 use crate::config::{self, Config, OnExpiry, Policy, PolicyMode, Recipe};
+use crate::counted::counted;
 use crate::events::Summary;
 use crate::exclusion::Entry;
 use crate::exclusion::lint::{
-    Evidence, Finding, Known, Observed, Other, count, counted, fixed, unknown, used,
+    Evidence, Finding, Known, Observed, Other, count, fixed, unknown, used,
 };
 use crate::time::milliseconds_ago;
 use waf::{Problems, RuleSet};

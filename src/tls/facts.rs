@@ -6,6 +6,7 @@ use openssl::x509::X509Ref;
 use serde::Serialize;
 
 use super::reason;
+use crate::counted::counted;
 
 const DAY: i64 = 24 * 60 * 60;
 
@@ -56,10 +57,9 @@ impl CertificateFacts {
     /// `expired 3 days ago`, `5 days left`
     #[must_use]
     pub fn days_text(&self) -> String {
-        let plural = |days: i64| if days == 1 { "day" } else { "days" };
         match self.days_left {
-            left @ 0.. => format!("{left} {} left", plural(left)),
-            past => format!("expired {} {} ago", -past, plural(-past)),
+            left @ 0.. => format!("{} left", counted(left, "day")),
+            past => format!("expired {} ago", counted(-past, "day")),
         }
     }
 }

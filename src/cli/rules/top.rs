@@ -11,7 +11,7 @@ use serde::Deserialize;
 use crate::cli::config_file;
 use crate::cli::front_door::{FrontDoor, in_query};
 use crate::cli::output::Output;
-use crate::exclusion::lint::counted;
+use crate::counted::counted;
 use crate::review::escape::show_short;
 
 /// Show which rules of the running front door cost, match or block most

@@ -9,7 +9,8 @@ use waf::{ExclusionKind, NamedBy, RuleSet};
 
 use super::super::candidates::is_evaluation;
 use super::finding::{Code, Finding, Other};
-use super::{Known, Subject, counted, rules_in_words, shortened, subjects};
+use super::{Known, Subject, rules_in_words, shortened, subjects};
+use crate::counted::counted;
 
 /// The findings that need no requests. `rules`: as the policy runs them.
 #[must_use]

@@ -11,6 +11,7 @@ use waf::{RuleSet, Transaction, Use, Watched};
 
 use super::super::scope::Scope;
 use super::super::target::Target;
+use crate::counted::counted;
 use crate::judgement::judge_request;
 use crate::recorded::{Framing, Request};
 
@@ -62,7 +63,7 @@ impl Evidence {
     /// `12480 recorded requests of 7 days`
     #[must_use]
     pub fn words(&self) -> String {
-        let requests = super::counted(self.requests, "recorded request");
+        let requests = counted(self.requests, "recorded request");
         let seconds = self.time.map(|time| time.as_secs());
         match seconds {
             None => requests,

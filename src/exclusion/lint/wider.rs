@@ -9,7 +9,8 @@ use super::super::scope;
 use super::super::target::Target;
 use super::finding::{Code, Finding};
 use super::observed::{Evidence, Seen};
-use super::{Subject, counted, rules_in_words, shortened};
+use super::{Subject, rules_in_words, shortened};
+use crate::counted::counted;
 
 /// With fewer uses than this, what they have in common may be an accident.
 const ENOUGH_USES: usize = 3;

@@ -2,7 +2,7 @@
 
 use std::io::{self, Write};
 
-use crate::exclusion::lint::counted;
+use crate::counted::counted;
 use crate::exclusion::{Candidate, Extent, Proof};
 use crate::review::escape::show_short;
 use crate::review::exclude::{Excluded, JudgedBy};

@@ -3,7 +3,8 @@
 use std::io::{self, Write};
 
 use crate::cli::output::print_diagnostics;
-use crate::exclusion::lint::{Finding, counted};
+use crate::counted::counted;
+use crate::exclusion::lint::Finding;
 use crate::review::escape::show_short;
 use crate::review::lint::LintReport;
 use seclang::diagnostic::Diagnostic;

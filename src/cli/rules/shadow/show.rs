@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
-use crate::exclusion::lint::counted;
+use crate::counted::counted;
 use crate::review::escape::show_short;
 
 /// The columns of a rule: the key in JSON and the heading.
