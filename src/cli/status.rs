@@ -141,8 +141,8 @@ fn policy_lines(status: &Value) -> String {
             false => "  not live: its rules were refused",
         };
         let (name, mode) = (text(&policy["name"]), text(&policy["mode"]));
-        let rules = &policy["rules"];
-        let _ = writeln!(out, "policy     {name}  {mode}  {rules} rules{live}");
+        let rules = counted(policy["rules"].as_u64().unwrap_or_default(), "rule");
+        let _ = writeln!(out, "policy     {name}  {mode}  {rules}{live}");
     }
     out
 }

@@ -90,6 +90,18 @@ fn check_names_every_problem() {
 }
 
 #[test]
+fn one_rule_is_told_in_the_singular() {
+    let folder = Folder::new("singular");
+    folder.write(
+        "one.conf",
+        "SecRule ARGS \"@streq a\" \"id:9,phase:2,pass\"\n",
+    );
+    assert_eq!(folder.run("check one.conf").1, "1 rule: ok\n");
+    let (_, out, _) = folder.run("list --rules one.conf");
+    assert!(out.ends_with("\n1 rule\n"), "{out}");
+}
+
+#[test]
 fn list_shows_rules_and_what_changes_them() {
     let folder = Folder::new("list");
     folder.write(

@@ -15,6 +15,7 @@ use crate::cli::error::CommandError;
 use crate::cli::exit;
 use crate::cli::offline::{block_on, load};
 use crate::cli::output::{Output, print_json};
+use crate::counted::counted;
 use crate::hex::hex;
 use crate::identity::issuer::{Answered, Endpoint, Introspector, IssuerError, Live, Said, Source};
 use crate::identity::{Denied, Keys, Provider};
@@ -110,8 +111,8 @@ async fn check(provider: &Provider) -> Vec<Check> {
             checks.push(
                 fetch(live, &client, skew, || {
                     let skipped = live.current().map_or(0, |kept| kept.value.skipped.len());
-                    let count = provider.known_keys().len();
-                    format!("{count} keys that can be used, {skipped} that cannot")
+                    let keys = counted(provider.known_keys().len(), "key");
+                    format!("{keys} that can be used, {skipped} that cannot")
                 })
                 .await,
             );
@@ -119,7 +120,10 @@ async fn check(provider: &Provider) -> Vec<Check> {
         Keys::Given(_) | Keys::None => checks.push(Check {
             what: "keys",
             url: None,
-            found: Some(format!("{} keys of files", provider.known_keys().len())),
+            found: Some(format!(
+                "{} of files",
+                counted(provider.known_keys().len(), "key")
+            )),
             failure: None,
         }),
     }
@@ -127,7 +131,7 @@ async fn check(provider: &Provider) -> Vec<Check> {
         checks.push(
             fetch(live, &client, skew, || {
                 let count = live.current().map_or(0, |kept| kept.value.len());
-                format!("{count} lines")
+                counted(count, "line")
             })
             .await,
         );

@@ -9,6 +9,7 @@ use serde::Deserialize;
 use crate::cli::config_file;
 use crate::cli::front_door::{FrontDoor, in_query};
 use crate::cli::output::Output;
+use crate::counted::counted;
 use crate::review::escape::show_short;
 
 /// Show which keys of the running front door are near their limits
@@ -104,8 +105,12 @@ fn write_limit(out: &mut impl Write, limit: &Limit) -> io::Result<()> {
     )?;
     writeln!(
         out,
-        "{} passed, {} refused, {} would be refused; {} keys in use, {} forgotten early",
-        limit.passed, limit.refused, limit.would_refuse, limit.keys_in_use, limit.evicted
+        "{} passed, {} refused, {} would be refused; {} in use, {} forgotten early",
+        limit.passed,
+        limit.refused,
+        limit.would_refuse,
+        counted(limit.keys_in_use, "key"),
+        limit.evicted
     )?;
     if !limit.top.is_empty() {
         writeln!(out, "{:>6} {:>10} {:>10}  key", "used", "left", "full in")?;

@@ -5,6 +5,7 @@ use std::process::ExitCode;
 
 use crate::cli::exit;
 use crate::cli::output::{Output, check_report, print_diagnostics, print_json, summary};
+use crate::counted::counted;
 use crate::review::replay::add_rules;
 use seclang::diagnostic::Diagnostic;
 use waf::{Problems, RuleSet};
@@ -36,7 +37,9 @@ pub(super) fn run(args: &Args) -> ExitCode {
         Output::Human => {
             // A reader that hung up has seen what it wanted.
             let _ = print_diagnostics(&found);
-            let rules = count.map(|n| format!("{n} rules: ")).unwrap_or_default();
+            let rules = count
+                .map(|n| format!("{}: ", counted(n, "rule")))
+                .unwrap_or_default();
             let _ = writeln!(io::stdout(), "{rules}{}", summary(&found));
         }
         // A reader that hung up has seen what it wanted; the exit code still counts.

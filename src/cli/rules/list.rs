@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use super::source::RuleSource;
 use crate::cli::output::Output;
+use crate::counted::counted;
 use crate::review::explanation::severity_name;
 use waf::RuleSummary;
 
@@ -71,7 +72,7 @@ fn show_table(rules: &[RuleSummary]) -> io::Result<()> {
         }
     }
     let removed = rules.iter().filter(|r| r.removed_by.is_some()).count();
-    write!(out, "{} rules", rules.len() - removed)?;
+    write!(out, "{}", counted(rules.len() - removed, "rule"))?;
     match removed {
         0 => writeln!(out)?,
         removed => writeln!(out, ", {removed} removed")?,

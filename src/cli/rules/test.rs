@@ -17,6 +17,7 @@ use super::tls_client::TlsClient;
 use crate::cli::error::CommandError;
 use crate::cli::exit;
 use crate::cli::output::Output;
+use crate::counted::counted;
 use crate::review::escape::{json_text, show, show_short};
 use ftw::{self, InProcess, Overrides, Play, Report, StageResult, Target, TestFile, TestResult};
 
@@ -163,8 +164,8 @@ fn show_outcome(out: &mut impl Write, stage: &StageResult) -> io::Result<()> {
         .unwrap_or_default();
     writeln!(
         out,
-        "  got {status}{note}; {} rules matched",
-        outcome.ids.len()
+        "  got {status}{note}; {} matched",
+        counted(outcome.ids.len(), "rule")
     )?;
     for line in &outcome.log {
         writeln!(out, "    {}", show_short(line, 400))?;

@@ -7,6 +7,7 @@ use serde::Deserialize;
 
 use super::super::state::Asked;
 use super::{Answered, Frame, shown};
+use crate::counted::counted;
 
 /// Name in the query and words.
 const ORDERS: [(&str, &str); 3] = [
@@ -139,8 +140,10 @@ pub(in super::super) async fn show(asked: &Asked<'_>) -> Answered {
             .find(|shadow| shadow.policy == policy.policy)
             .map(|shadow| {
                 format!(
-                    "Of {} requests it would block {} more and let {} more pass.",
-                    shadow.seen, shadow.newly_blocked, shadow.newly_allowed
+                    "Of {} it would block {} more and let {} more pass.",
+                    counted(shadow.seen, "request"),
+                    shadow.newly_blocked,
+                    shadow.newly_allowed
                 )
             }),
         exclusions: exclusions.remove(&policy.policy).unwrap_or_default(),

@@ -67,7 +67,7 @@ impl Evidence {
         let seconds = self.time.map(|time| time.as_secs());
         match seconds {
             None => requests,
-            Some(seconds @ ..7200) => format!("{requests} of {} minutes", seconds / 60),
+            Some(seconds @ ..7200) => format!("{requests} of {}", counted(seconds / 60, "minute")),
             Some(seconds @ ..172_800) => format!("{requests} of {} hours", seconds / 3600),
             Some(seconds) => format!("{requests} of {} days", seconds / 86_400),
         }

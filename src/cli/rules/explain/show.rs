@@ -6,6 +6,7 @@ use std::io::{self, Write};
 use std::ops::Range;
 
 use crate::cli::output::wants_colour;
+use crate::counted::counted;
 use crate::review::escape::{show as escaped, show_short};
 use crate::review::explanation::{Exclusion, Explanation, RuleMatch, phase_name, severity_name};
 use waf::Inspection;
@@ -71,10 +72,11 @@ fn body_in_words(body: &Inspection) -> String {
     };
     let (inspected, received) = (body.inspected, body.received);
     match &body.reason {
-        None => format!("{received} bytes, {parser}"),
+        None => format!("{}, {parser}", counted(received, "byte")),
         Some(why) => {
             let why = show_short(why.as_bytes(), 400);
-            format!("{inspected} of {received} bytes, {parser}; not inspected: {why}")
+            let received = counted(received, "byte");
+            format!("{inspected} of {received}, {parser}; not inspected: {why}")
         }
     }
 }
@@ -102,10 +104,10 @@ fn exclusions(out: &mut impl Write, exclusions: &[Exclusion]) -> io::Result<()> 
             continue;
         }
         let rules: BTreeSet<u64> = changes.iter().flat_map(|e| &e.rule_ids).copied().collect();
-        let (rules, lines) = (rules.len(), changes.len());
+        let (rules, lines) = (counted(rules.len(), "rule"), changes.len());
         writeln!(
             out,
-            "  {rules} rules changed  by {lines} lines of {file} (`rules list` names them)"
+            "  {rules} changed  by {lines} lines of {file} (`rules list` names them)"
         )?;
     }
     Ok(())
