@@ -24,6 +24,7 @@
 //! - [`outbound`] the HTTPS client for what the front door itself sends and fetches
 //! - `dns` the addresses of a name
 //! - [`tls`] certificates, trust bundles, x509 reasons in words
+//! - [`dropped_fields`] which header fields of clients no gateway gets
 //! - [`supervision`] starts long-lived tasks again after a failure
 //! - `client_site` what counts as one client
 //! - `randomness` random bytes for ids
@@ -49,6 +50,7 @@ pub mod config;
 pub mod console;
 mod counted;
 mod dns;
+pub mod dropped_fields;
 pub mod events;
 pub mod exclusion;
 pub mod exposure;

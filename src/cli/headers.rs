@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use serde_json::json;
 
 use super::output::Output;
-use crate::proxy::{Dropped, FIELD_RULES, FieldRule, field_rule};
+use crate::dropped_fields::{Dropped, FIELD_RULES, FieldRule, field_rule};
 
 /// Say which header fields are dropped from whom, and why
 ///

@@ -17,7 +17,6 @@ mod listener;
 mod request;
 mod shared;
 
-pub use forward::fields::{Dropped, FIELD_RULES, FieldRule, field_rule};
 pub use lifecycle::{Opening, Program, ServeError, open, serve};
 pub use listener::BindError;
 pub use shared::front::BoundAddresses;

@@ -9,8 +9,8 @@ use http::{HeaderName, HeaderValue, Version};
 use pingora::http::RequestHeader;
 use pingora::{Error, ErrorType, Result};
 
-use super::fields;
 use crate::config::Stream;
+use crate::dropped_fields;
 use crate::proxy::shared::received::Received;
 use crate::tls::ClientIdentity;
 use http_strict::BodyFraming;
@@ -89,7 +89,7 @@ pub(crate) fn head(
     for (name, bytes) in received.shared_headers() {
         let is_nominated =
             || !nominated.is_empty() && nominated.contains(&name.to_ascii_lowercase());
-        if fields::is_dropped(&name, origin.trusted) || is_nominated() {
+        if dropped_fields::is_dropped(&name, origin.trusted) || is_nominated() {
             if origin.trusted {
                 trusted_forwarding.hear(&name, bytes);
             }
