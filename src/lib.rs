@@ -17,6 +17,7 @@
 //! - `judgement` what a rule set makes of a request, and how two differ
 //! - [`upstream`] pools of servers, and the choice of a server
 //! - [`limits`] limits by key, and their buckets
+//! - [`transform`] what a route answers itself, and what it changes in requests and answers; pure
 //! - [`identity`] who is calling: issuers, callers, what gateways learn of them
 //! - [`route`] from host, path and method to a route; pure
 //! - [`events`] requests that are kept: their segments, the writer, the search
@@ -74,5 +75,6 @@ pub mod supervision;
 pub mod telemetry;
 pub mod time;
 pub mod tls;
+pub mod transform;
 mod unix_socket;
 pub mod upstream;

@@ -165,6 +165,12 @@ pub fn field_value(claim: &Value) -> Option<String> {
     }
 }
 
+/// A text as the value of a header field, encoded in the same way.
+#[must_use]
+pub fn field_text(text: &str) -> String {
+    encoded(text, false)
+}
+
 fn encoded(text: &str, in_list: bool) -> String {
     let mut out = String::with_capacity(text.len());
     // A blank at an end would be cut off by whoever reads the field.

@@ -21,7 +21,9 @@ pub use caller::{Caller, hashed_subject};
 pub use certificate::{CertificateFault, CertificateRule, ShownCertificate, SubjectName};
 pub use demand::{Identified, Request, RouteIdentity, Unauthenticated};
 pub use exchanged::NotExchanged;
-pub use forward::{ForwardIdentity, OwnField, OwnFields, Signing, field_value, own_fields};
+pub use forward::{
+    ForwardIdentity, OwnField, OwnFields, Signing, field_text, field_value, own_fields,
+};
 pub use once::{Once, UsedTokens};
 pub(crate) use provider::ProviderSettings;
 pub use provider::{Denied, Keys, Provider, TokenPlace};
