@@ -11,19 +11,23 @@ use std::time::Duration;
 
 use super::inputs::{Contents, Inputs};
 use crate::events::EventSettings;
-use crate::exclusion::Entry;
 use crate::hex::hex;
 use crate::identity::issuer::Exchanger;
-use crate::identity::{OwnFields, Provider, RouteIdentity, Signing};
+use crate::identity::{OwnFields, Provider, Signing};
 use crate::limits::Limit;
-use crate::route::{Claim, Exposures, Pairs, RouteTable};
+use crate::route::{Exposures, Pairs, RouteTable};
 use crate::tls::{CertifiedKey, TrustBundle};
+use crate::transform::FieldChanges;
 use seclang::diagnostic::Diagnostic;
 use waf::{Reads, RuleSet, Store, UnparsedBodies};
 
 pub use super::console_settings::{
     ClientRoles, ConsoleOpenId, ConsoleSettings, ConsoleTls, RoleClaim,
 };
+pub use super::policy_settings::{
+    ExclusionFile, OnExpiry, OnUninspected, Policy, PolicyMode, PolicyRules, Shadow,
+};
+pub use super::route_settings::{Route, RouteTarget};
 pub use crate::route::Stream;
 pub use crate::telemetry::otlp::OtlpSettings;
 pub use crate::telemetry::{AccessFormat, Log, LogSink, Syslog};
@@ -181,6 +185,10 @@ pub struct Listener {
     pub rotation: RotationAllowance,
     /// The limits that its requests ask.
     pub rate_limits: Vec<Arc<Limit>>,
+    /// What it changes in the fields that gateways get.
+    pub request_fields: FieldChanges,
+    /// What it changes in the fields that clients get, whoever answers.
+    pub response_fields: FieldChanges,
 }
 
 /// What new certificates may lack of what those that serve have.
@@ -248,30 +256,6 @@ pub struct ListenerLimits {
     pub h2_streams: u32,
 }
 
-/// A part of the public surface, and where its requests go.
-#[derive(Debug)]
-pub struct Route {
-    /// Its `name`, in logs, metrics and exposures.
-    pub name: String,
-    /// The hosts, paths, methods and listeners that it takes.
-    pub claim: Claim,
-    /// Where its requests go.
-    pub upstream: Arc<Upstream>,
-    /// What inspects its requests.
-    pub policy: Arc<Policy>,
-    /// The kind of stream it carries; None for requests and answers that may be held.
-    pub stream: Option<Stream>,
-    /// `client_certificate = "required"`: requests without a verified one are refused, even if the listener
-    /// lets the client in.
-    pub client_certificate: bool,
-    /// Who may call, by listener; on one that is not here nobody is asked.
-    pub identity: BTreeMap<String, Arc<RouteIdentity>>,
-    /// `encoded_slashes = "pass"`: `%2f` in a path is let through unchanged.
-    pub pass_encoded_slashes: bool,
-    /// The limits that its requests ask, beside those of the listener and the policy.
-    pub rate_limits: Vec<Arc<Limit>>,
-}
-
 /// Routes on listeners that one team owns, with one switch.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Exposure {
@@ -294,117 +278,6 @@ pub enum OffAnswer {
     NotFound,
     /// The connection is closed without an answer.
     Close,
-}
-
-/// How requests are inspected.
-#[derive(Debug)]
-pub struct Policy {
-    /// The name of its table.
-    pub name: String,
-    /// What becomes of a request that rules match.
-    pub mode: PolicyMode,
-    /// What happens if a limit, a parser error or the time budget ends inspection early.
-    pub on_uninspected: OnUninspected,
-    /// Bytes. A larger body is answered 413.
-    pub request_body_limit: usize,
-    /// Whether gateways are asked for uncompressed answers, whatever the client takes.
-    pub asks_for_identity: bool,
-    /// The part of the requests whose rules are timed, from 0 to 1.
-    pub cost_sample: f64,
-    /// The files of its exclusions, in load order.
-    pub exclusions: Vec<ExclusionFile>,
-    /// The rules that inspect.
-    pub rules: PolicyRules,
-    /// Names these rules: it changes with their files and their variables. Empty if there are none.
-    pub rules_digest: String,
-    /// Other rules that see a sample of its requests.
-    pub shadow: Option<Shadow>,
-    /// The limits that its requests ask.
-    pub rate_limits: Vec<Arc<Limit>>,
-}
-
-/// Rules that see a sample of a policy's requests after these were answered, and change nothing.
-#[derive(Debug)]
-pub struct Shadow {
-    /// They decide in the policy's mode, so that nothing but the rules makes a difference.
-    pub rules: Arc<RuleSet>,
-    /// Names these rules, as [`Policy::rules_digest`].
-    pub rules_digest: String,
-    /// The part of the requests that they see, from 0 to 1.
-    pub sample: f64,
-}
-
-/// A file of exclusions, which may not be there yet.
-#[derive(Debug)]
-pub struct ExclusionFile {
-    /// Where it is.
-    pub path: PathBuf,
-    /// What it has.
-    pub entries: Vec<Entry>,
-}
-
-impl Policy {
-    /// Its exclusions that the program keeps, in load order.
-    pub fn exclusion_entries(&self) -> impl Iterator<Item = &Entry> {
-        self.exclusions.iter().flat_map(|file| &file.entries)
-    }
-
-    /// False for a new policy that was refused: its requests are answered 503.
-    #[must_use]
-    pub fn is_live(&self) -> bool {
-        !matches!(self.rules, PolicyRules::Refused)
-    }
-}
-
-/// The rules of a policy.
-#[derive(Debug, Clone)]
-pub enum PolicyRules {
-    /// Nothing: `mode` is off.
-    Off,
-    /// These rules.
-    Live(Arc<RuleSet>),
-    /// The rules are broken and there is no last good version, so every request is refused.
-    Refused,
-}
-
-impl PolicyRules {
-    /// The rules that run, if any do.
-    #[must_use]
-    pub fn live(&self) -> Option<&Arc<RuleSet>> {
-        match self {
-            Self::Live(rules) => Some(rules),
-            Self::Off | Self::Refused => None,
-        }
-    }
-}
-
-/// What becomes of a request that rules match.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum PolicyMode {
-    /// It is refused.
-    Block,
-    /// It is logged.
-    Detect,
-    /// Rules do not run.
-    Off,
-}
-
-/// What becomes of an exclusion whose last day is over.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum OnExpiry {
-    /// It no longer holds.
-    Remove,
-    /// It goes on, and every load warns.
-    Warn,
-}
-
-/// What becomes of a request that was not inspected to its end.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum OnUninspected {
-    /// It is refused.
-    Block,
-    /// It is let through, and reported.
-    Detect,
 }
 
 /// A network: an address, and how many of its bits count.

@@ -63,6 +63,14 @@ pub enum SectionKind {
     Shadow,
     /// `[[routes]]`
     Route,
+    /// `redirect` of a route
+    Redirect,
+    /// `respond` of a route
+    Respond,
+    /// `request_headers` of a route or a listener
+    RequestHeaders,
+    /// `response_headers` of a route or a listener
+    ResponseHeaders,
     /// `[identity.NAME]`
     Identity,
     /// `[identity.NAME]` with `client_ca`

@@ -213,7 +213,8 @@ fn change(
                 ChangeKind::Changed,
                 format!("{what}, {host}: {}", differences.join(", ")),
                 // A new policy exposes no new server, so it needs no owner; another server does, and so do other callers.
-                (widens || before.leads_elsewhere(&after)) && after.owner().is_none(),
+                (widens || before.leads_elsewhere(&after) || before.takes_more_paths(&after))
+                    && after.owner().is_none(),
             )
         }
     };
@@ -373,8 +374,16 @@ impl Target<'_> {
 
     fn words(&self) -> String {
         let SurfaceRoute {
-            upstream, policy, ..
+            own_answer,
+            upstream,
+            policy,
+            ..
         } = self.route;
+        let leads_to = own_answer.as_ref().unwrap_or(upstream);
+        let regex = match &self.route.path_regex {
+            Some(regex) => format!(", paths that match {regex}"),
+            None => String::new(),
+        };
         let mode = match self.route.mode.as_str() {
             "block" => String::new(),
             mode => format!(" (mode {mode})"),
@@ -388,7 +397,7 @@ impl Target<'_> {
             false => format!(", takes {}", callers::demands(identity)),
         });
         let identity = identity.unwrap_or_default();
-        format!("{upstream}, policy {policy}{mode}{stream}{identity}")
+        format!("{leads_to}{regex}, policy {policy}{mode}{stream}{identity}")
     }
 
     fn owner_words(&self) -> String {
@@ -398,21 +407,48 @@ impl Target<'_> {
         }
     }
 
+    /// Whether `after` takes paths that were not there before. Two expressions cannot be compared, so another one counts.
+    fn takes_more_paths(&self, after: &Self) -> bool {
+        let old = &self.route.path_regex;
+        old.is_some() && *old != after.route.path_regex
+    }
+
     /// Whether `after` sends requests to servers that did not get them before.
     fn leads_elsewhere(&self, after: &Self) -> bool {
         let known = &self.route.servers;
         let moved = after.route.servers.iter().any(|s| !known.contains(s));
-        moved || self.route.upstream != after.route.upstream
+        // An answer of our own reaches no server.
+        let renamed = self.route.upstream != after.route.upstream;
+        moved || renamed && after.route.own_answer.is_none()
     }
 
     fn differences(&self, after: &Self) -> Vec<String> {
         let (a, b) = (self.route, after.route);
         let none = || "none".to_owned();
+        let gateway = || "the gateway's".to_owned();
+        let named = |name: &str| match name {
+            "" => none(),
+            name => name.to_owned(),
+        };
         let slashes = |pass| if pass { "pass" } else { "refuse" }.to_owned();
         let mut differences = Vec::new();
         for (what, old, new) in [
-            ("upstream", a.upstream.clone(), b.upstream.clone()),
-            ("servers", a.servers.join(" "), b.servers.join(" ")),
+            ("upstream", named(&a.upstream), named(&b.upstream)),
+            (
+                "servers",
+                named(&a.servers.join(" ")),
+                named(&b.servers.join(" ")),
+            ),
+            (
+                "answer",
+                a.own_answer.clone().unwrap_or_else(gateway),
+                b.own_answer.clone().unwrap_or_else(gateway),
+            ),
+            (
+                "path_regex",
+                a.path_regex.clone().unwrap_or_else(none),
+                b.path_regex.clone().unwrap_or_else(none),
+            ),
             ("policy", a.policy.clone(), b.policy.clone()),
             ("mode", a.mode.clone(), b.mode.clone()),
             (

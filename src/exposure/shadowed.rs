@@ -106,6 +106,8 @@ mod tests {
             head_refused: false,
             listeners: listeners.iter().map(|&name| name.to_owned()).collect(),
             exposures: BTreeMap::new(),
+            path_regex: None,
+            own_answer: None,
             upstream: "orders".to_owned(),
             servers: Vec::new(),
             policy: "default".to_owned(),

@@ -77,7 +77,13 @@ pub struct SurfaceRoute {
     pub listeners: Vec<String>,
     /// The exposure by listener; a listener that is not here has no owner for this route.
     pub exposures: BTreeMap<String, SurfaceExposure>,
-    /// The upstream's name.
+    /// What the whole path must match beside.
+    #[serde(default)]
+    pub path_regex: Option<String>,
+    /// What the front door itself answers, in words. With it there is no upstream.
+    #[serde(default)]
+    pub own_answer: Option<String>,
+    /// The upstream's name; empty if there is none.
     pub upstream: String,
     /// The upstream's servers, each as `host:port`.
     pub servers: Vec<String>,
@@ -148,7 +154,8 @@ impl Surface {
                 };
                 Some((listener.clone(), exposure))
             });
-            let servers = route.upstream.servers.iter();
+            let servers = route.upstream().into_iter();
+            let servers = servers.flat_map(|upstream| &upstream.servers);
             let limits = served.iter();
             let limits = limits.map(|name| (name.clone(), limits_of(config, name, route)));
             let limits = limits.collect();
@@ -163,7 +170,14 @@ impl Surface {
                 head_refused: matches!(claim.methods, MethodSet::Exactly(_)),
                 exposures: exposures.collect(),
                 listeners: served,
-                upstream: route.upstream.name.clone(),
+                path_regex: route
+                    .path_regex
+                    .as_ref()
+                    .map(|regex| regex.source().to_owned()),
+                own_answer: route.target.own_answer(),
+                upstream: route
+                    .upstream()
+                    .map_or_else(String::new, |upstream| upstream.name.clone()),
                 servers: servers.map(|s| format!("{}:{}", s.host, s.port)).collect(),
                 policy: route.policy.name.clone(),
                 mode: mode_name(route.policy.mode).to_owned(),

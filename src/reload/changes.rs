@@ -157,8 +157,8 @@ fn listener(old: &Listener, new: &Listener, changes: &mut Vec<String>) {
     let name = &new.name;
     let plain = |l: &Listener| {
         format!(
-            "{:?} {:?} {:?} {:?}",
-            l.bind, l.limits, l.trusted_proxies, l.jwks_path
+            "{:?} {:?} {:?} {:?} {:?} {:?}",
+            l.bind, l.limits, l.trusted_proxies, l.jwks_path, l.request_fields, l.response_fields
         )
     };
     let mut other = plain(old) != plain(new);
@@ -256,21 +256,26 @@ fn is_other_policy(old: &Policy, new: &Policy) -> bool {
 
 fn is_other_route(old: &Route, new: &Route) -> bool {
     let rest = |route: &Route| {
-        let names = (route.upstream.name.clone(), route.policy.name.clone());
+        let policy = route.policy.name.clone();
         let slashes = route.pass_encoded_slashes;
         let identity = route.identity.iter();
         let identity: Vec<_> = identity
             .map(|(listener, identity)| (listener.clone(), identity.describe()))
             .collect();
         (
-            names,
+            policy,
             route.stream,
             route.client_certificate,
             slashes,
             identity,
         )
     };
-    rest(old) != rest(new) || old.claim != new.claim
+    rest(old) != rest(new)
+        || old.claim != new.claim
+        || !old.target.is_same(&new.target)
+        || old.path_regex != new.path_regex
+        || old.request_fields != new.request_fields
+        || old.response_fields != new.response_fields
 }
 
 #[cfg(test)]

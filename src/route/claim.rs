@@ -2,6 +2,8 @@
 //!
 //! The table, the parsers of patterns and the configuration use these types; this file uses none of theirs.
 
+use super::path::canonical;
+
 /// What one route claims: every combination of its hosts and paths, for its methods, on its listeners.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Claim {
@@ -59,6 +61,42 @@ impl Claim {
         let shared = self.listeners.iter().find(|name| other.serves(name))?;
         // HEAD that a route only implies is no conflict: the route that names it goes first.
         self.methods.overlaps(&other.methods).then_some(shared)
+    }
+}
+
+impl Claim {
+    /// The part of this path that is below the longest prefix that the route names; empty if it names the path itself.
+    /// Unreserved characters are decoded once, as for the choice of the route.
+    #[must_use]
+    pub fn below(&self, path: &[u8]) -> Vec<u8> {
+        let path = canonical(path);
+        let prefixes = self.paths.iter().filter_map(|pattern| match pattern {
+            PathPattern::Prefix(prefix) => Some(prefix.as_bytes()),
+            PathPattern::Exact(_) => None,
+        });
+        // An exact path goes before every prefix.
+        let is_named = self.paths.iter().any(|pattern| match pattern {
+            PathPattern::Exact(exact) => exact.as_bytes() == &*path,
+            PathPattern::Prefix(_) => false,
+        });
+        let below = prefixes.filter_map(|prefix| path.strip_prefix(prefix));
+        let below = below.min_by_key(|below| below.len()).filter(|_| !is_named);
+        below.unwrap_or_default().to_vec()
+    }
+}
+
+impl HostPattern {
+    /// Whether a host in its normal form is one of these.
+    #[must_use]
+    pub fn takes(&self, host: &str) -> bool {
+        match self {
+            Self::Exact(name) => name == host,
+            Self::Wildcard(domain) => {
+                let label = host.strip_suffix(domain.as_str());
+                label.is_some_and(|label| label.len() > 1 && label.ends_with('.'))
+            }
+            Self::Any => true,
+        }
     }
 }
 

@@ -135,6 +135,12 @@ impl FieldChanges {
         self.set.iter().chain(&self.add).map(|(_, value)| value)
     }
 
+    /// The names of the fields that it changes.
+    pub fn names(&self) -> impl Iterator<Item = &FieldName> {
+        let given = self.set.iter().chain(&self.add).map(|(name, _)| name);
+        given.chain(&self.remove)
+    }
+
     /// The names of all that it changes, for people: `set X-A, add X-B, remove X-C`.
     #[must_use]
     pub fn words(&self) -> String {

@@ -1,8 +1,20 @@
-//! An answer that is written in the configuration.
+//! Answers that are written in the configuration.
+
+use std::fmt;
 
 use bytes::Bytes;
 
 use super::field::FieldChanges;
+use super::redirect::Redirect;
+
+/// What a route without an upstream answers.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum RouteAnswer {
+    /// The client is sent elsewhere.
+    Redirect(Redirect),
+    /// Always the same.
+    Fixed(FixedAnswer),
+}
 
 /// What a route with `respond` answers.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -13,6 +25,22 @@ pub struct FixedAnswer {
     pub body: Bytes,
     /// Its header fields: only what is set.
     pub fields: FieldChanges,
+}
+
+impl fmt::Display for RouteAnswer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Redirect(redirect) => {
+                write!(
+                    f,
+                    "redirect {} to {}",
+                    redirect.status(),
+                    redirect.to().source()
+                )
+            }
+            Self::Fixed(answer) => write!(f, "fixed answer {}", answer.status),
+        }
+    }
 }
 
 impl FixedAnswer {

@@ -9,6 +9,6 @@ mod redirect;
 mod template;
 
 pub use field::{FieldChanges, FieldEdit, FieldError, FieldName, Message};
-pub use fixed::FixedAnswer;
+pub use fixed::{FixedAnswer, RouteAnswer};
 pub use redirect::{Redirect, RedirectError, RedirectFault, RedirectHost, RedirectStatus};
 pub use template::{Facts, Template, TemplateError, TlsFact, Use, Variable};

@@ -279,7 +279,7 @@ fn the_sample_loads_as_it_stands() {
         panic!("{found:?}");
     };
     assert_eq!(route.name, "orders");
-    assert!(Arc::ptr_eq(&route.upstream, upstream));
+    assert!(Arc::ptr_eq(route.upstream().unwrap(), upstream));
 }
 
 #[test]
@@ -348,6 +348,81 @@ upstream = "order"
             "error 27:10: \"orders\" is not a path: a path begins with a slash",
             "error 28:1: unknown key \"method\" in route \"orders\"",
             "error 30:12: there is no upstream \"order\"",
+        ]
+    );
+}
+
+#[test]
+fn what_routes_answer_and_change_is_checked() {
+    let folder = Folder::new();
+    let wrong = r#"
+redirect_hosts = ["*", "*.partner.test"]
+
+[[routes]]
+name = "both"
+hosts = ["api.demo.test"]
+paths = ["/both/"]
+listeners = ["public"]
+policy = "default"
+upstream = "orders"
+redirect = { to = "/orders/" }
+
+[[routes]]
+name = "moved"
+hosts = ["*"]
+paths = ["/moved/"]
+path_regex = "/moved/(?<id>[0-9]+"
+listeners = ["public"]
+policy = "default"
+redirect = { to = "https://{host}{path}", status = 301 }
+
+[[routes]]
+name = "gone"
+hosts = ["api.demo.test"]
+paths = ["/gone/"]
+listeners = ["public"]
+policy = "default"
+respond = { status = 204, body = "gone", headers = { Content-Length = "4" } }
+request_headers = { set = { Host = "x", X-A = "{nope}", X-B = " b" }, remove = ["a b"], sett = {} }
+response_headers = { add = { X-Id = "{path.id}" } }
+
+[[routes]]
+name = "away"
+hosts = ["api.demo.test"]
+paths = ["/away/"]
+stream = "sse"
+listeners = ["public"]
+policy = "default"
+redirect = { to = "https://www.stranger.test{path}" }
+
+[[routes]]
+name = "kept"
+hosts = ["api.demo.test"]
+paths = ["/kept/"]
+listeners = ["public"]
+policy = "default"
+redirect = { to = "https://www.partner.test{path}", status = 304 }
+"#;
+    let (top, routes) = wrong.split_once("\n\n").unwrap();
+    let text = format!("{}{SAMPLE}{routes}", top.trim_start());
+    assert_eq!(
+        folder.diagnostics(&text),
+        [
+            "error 1:19: name the hosts: \"*\" would let redirects lead anywhere",
+            "error 40:12: a route has one of \"upstream\", \"redirect\" and \"respond\"",
+            "error 46:14: this is no regular expression: unclosed group",
+            "error 49:19: the route takes any host, so {host} could lead anywhere",
+            "error 57:34: an answer with status 204 has no body",
+            "error 57:54: the field Content-Length cannot be changed here: it frames the answer",
+            "error 58:29: the field Host cannot be changed here: it is for the hop to us (RFC 9110, 7.6.1); we write our own where one is needed",
+            "error 58:47: there is no variable {nope}; there are path, query, below, host, path.NAME, client, request_id, method, route, listener, claim.NAME, tls.version, tls.cipher, tls.sni, tls.client_subject, tls.client_sha256",
+            "error 58:63: \"X-B\" must have 1 to 8192 characters and no blank at an end",
+            "error 58:81: \"a b\" is no name of a header field",
+            "error 58:89: unknown key \"sett\" in \"request_headers\"",
+            "error 59:20: {path.id} needs a \"path_regex\" with a group id",
+            "error 65:10: \"stream\" is for routes with an \"upstream\"",
+            "error 68:19: no route names the host \"www.stranger.test\", and \"redirect_hosts\" does not either",
+            "error 76:62: \"status\" of a redirect must be 301, 302, 303, 307 or 308",
         ]
     );
 }

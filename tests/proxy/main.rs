@@ -62,4 +62,5 @@ mod tls_in;
 mod tls_out;
 mod tls_policy;
 mod tokens;
+mod transform;
 mod waiting;

@@ -85,7 +85,7 @@ impl<'c> RouteReport<'c> {
             surface.hosts.join(" "),
             surface.paths.join(" "),
             surface.listeners.join(", "),
-            surface.upstream,
+            surface.own_answer.as_ref().unwrap_or(&surface.upstream),
             surface.policy,
             surface.mode,
             or_none(&identities.join(", ")),
@@ -117,8 +117,16 @@ impl<'c> RouteReport<'c> {
             writeln!(out, "stream    {stream}: bodies are not held")?;
         }
         writeln!(out, "policy    {}, mode {}", surface.policy, surface.mode)?;
-        let servers = surface.servers.join(", ");
-        writeln!(out, "upstream  {}: {servers}", surface.upstream)?;
+        if let Some(regex) = &surface.path_regex {
+            writeln!(out, "matching  {regex}: other paths do not exist")?;
+        }
+        match &surface.own_answer {
+            Some(answer) => writeln!(out, "answer    {answer}")?,
+            None => {
+                let servers = surface.servers.join(", ");
+                writeln!(out, "upstream  {}: {servers}", surface.upstream)?;
+            }
+        }
         if self.route.client_certificate {
             writeln!(out, "clients   need a certificate (client_certificate)")?;
         }

@@ -100,6 +100,13 @@ const MAIN: &[Key] = &[
         r#"[{ name = "orders", ... }]"#,
     ),
     key(
+        "redirect_hosts",
+        List("host name, or `*.DOMAIN`"),
+        Means("none"),
+        "The hosts that redirects may lead to, beside those that routes name.",
+        r#"["www.example.com"]"#,
+    ),
+    key(
         "upstreams",
         NamedTables(SectionKind::Upstream),
         Means("none"),
@@ -400,6 +407,20 @@ const LISTENER: &[Key] = &[
         Is("[]"),
         "The limits that every request of the listener asks, also one that no route takes.",
         r#"["each-client"]"#,
+    ),
+    key(
+        "request_headers",
+        Table(SectionKind::RequestHeaders),
+        Means("nothing changes"),
+        "As at a route, for all its routes, before theirs.",
+        r#"{ set = { X-Client = "{client}" } }"#,
+    ),
+    key(
+        "response_headers",
+        Table(SectionKind::ResponseHeaders),
+        Means("nothing changes"),
+        "As at a route, for all its answers, before those of the route; refusals too.",
+        r#"{ set = { X-Content-Type-Options = "nosniff" } }"#,
     ),
     key(
         "identity",

@@ -9,6 +9,7 @@ mod ingress;
 mod limits;
 mod otlp;
 mod routing;
+mod transform;
 mod upstreams;
 
 use std::fmt::Write;
@@ -98,6 +99,7 @@ pub const SECTIONS: &[&[Section]] = &[
     ingress::SECTIONS,
     console::SECTIONS,
     routing::SECTIONS,
+    transform::SECTIONS,
     identity::SECTIONS,
     upstreams::SECTIONS,
 ];

@@ -34,6 +34,14 @@ fn is_table(key: &Key) -> bool {
 fn document(lines: Lines<'_>) -> String {
     let mut text = String::new();
     for section in SECTIONS.iter().copied().flatten() {
+        if matches!(section.kind, SectionKind::Redirect | SectionKind::Respond) {
+            // A route has an upstream or one of these.
+            let _ = writeln!(
+                text,
+                "[[routes]]\nname = \"{:?}\"\nhosts = [\"a.test\"]\npaths = [\"/\"]\nlisteners = [\"it\"]\npolicy = \"it\"",
+                section.kind
+            );
+        }
         if section.kind != SectionKind::Main {
             let _ = writeln!(text, "{}", section.header.replace("NAME", "it"));
         }

@@ -7,6 +7,7 @@ use super::context::{Broken, Context};
 use super::limits;
 use super::materials::{must_not_go_on, resolve_certificate, resolve_client_ca, resolve_staple};
 use super::names::Declared;
+use super::routes::fields;
 use crate::config::last_good::listeners as last_good;
 use crate::config::model::{
     Listener, ListenerKind, RotationAllowance, SniPolicy, TlsSettings, Unit,
@@ -133,6 +134,8 @@ fn assemble(
             Role::Unclear | Role::Redirect(..) => RotationAllowance::default(),
         },
         rate_limits: rate_limits?,
+        request_fields: fields(&written.fields.request)?,
+        response_fields: fields(&written.fields.response)?,
     }))
 }
 

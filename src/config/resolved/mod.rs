@@ -92,6 +92,7 @@ pub(crate) fn resolve(written: &WrittenConfig<'_>, context: &mut Context<'_>) ->
         limits: &mut limits,
     };
     let (found, routes) = routes::resolve(&written.routes, targets, context);
+    routes::check_redirects(&written.routes, &written.redirect_hosts, diagnostics);
     // A faulty one was reported, and is not missed as well.
     let has_state_dir = state_dir.is_some() || matches!(written.state_dir, Given::Faulty);
     let events = events::resolve(&written.events, has_state_dir, diagnostics);
@@ -119,8 +120,14 @@ pub(crate) fn resolve(written: &WrittenConfig<'_>, context: &mut Context<'_>) ->
     exchanges.warn_unused(diagnostics);
     limits.warn_unused(diagnostics);
 
-    // No `?` before this point: every section is resolved, so that one run reports every problem.
     let identity = providers.into_values();
+    let identity_fields = identity.iter().flat_map(|found| found.values());
+    let identity_fields = OwnFields::of(identity_fields);
+    let fields = written.routes.iter().map(|route| &route.fields);
+    let fields = fields.chain(written.listeners.iter().map(|listener| &listener.fields));
+    routes::check_identity_fields(fields, &identity_fields, diagnostics);
+
+    // No `?` before this point: every section is resolved, so that one run reports every problem.
     Some(Config {
         source: PathBuf::new(),
         inputs: Inputs::default(),
@@ -132,7 +139,7 @@ pub(crate) fn resolve(written: &WrittenConfig<'_>, context: &mut Context<'_>) ->
         trust: trust.into_values()?,
         policies: policies.into_values()?,
         limits: limits.into_values()?,
-        identity_fields: OwnFields::of(identity.iter().flat_map(|found| found.values())),
+        identity_fields,
         identity: identity?,
         signing: signing.unless_faulty()?,
         exchanges: exchanges.into_values()?,

@@ -7,14 +7,18 @@ use super::callers::{self, Defaults, Lookup};
 use super::context::Context;
 use super::limits;
 use super::names::Declared;
-use crate::config::model::{Listener, ListenerKind, Policy, Route, SniPolicy, Stream, Upstream};
+use crate::config::model::{
+    Listener, ListenerKind, Policy, Route, RouteTarget, SniPolicy, Stream, Upstream,
+};
 use crate::config::written::diagnostics::{Diagnostics, Problem};
 use crate::config::written::reader::Given;
-use crate::config::written::routes::WrittenRoute;
+use crate::config::written::routes::{WrittenRoute, WrittenTarget};
 use crate::config::written::source::{At, Placed};
-use crate::identity::RouteIdentity;
+use crate::config::written::transform::WrittenFields;
+use crate::identity::{OwnFields, RouteIdentity};
 use crate::limits::Limit;
 use crate::route::{Claim, HostPattern, RouteTable};
+use crate::transform::{FieldChanges, RedirectHost, RouteAnswer};
 
 /// A route, as far as it is sound.
 #[derive(Debug)]
@@ -96,8 +100,8 @@ fn resolve_route<'s>(
     let diagnostics = context.diagnostics;
     let listeners = written.listeners.as_ref();
     let listeners = listeners.map(|names| find_listeners(names, targets.listeners, diagnostics));
-    let upstream = written.upstream.as_ref();
-    let upstream = upstream.and_then(|name| targets.upstreams.lookup(name, diagnostics).ok());
+    let target = written.target.as_ref();
+    let target = target.and_then(|target| resolve_target(target, targets.upstreams, diagnostics));
     let policy = written.policy.as_ref();
     let policy = policy.and_then(|name| targets.policies.lookup(name, diagnostics).ok());
     let named = listeners.as_deref().unwrap_or_default();
@@ -141,7 +145,7 @@ fn resolve_route<'s>(
             written,
             name.value,
             claim.as_ref(),
-            upstream,
+            target,
             policy,
             identity,
             limits,
@@ -154,23 +158,108 @@ fn assemble(
     written: &WrittenRoute<'_>,
     name: &str,
     claim: Option<&Claim>,
-    upstream: Option<Arc<Upstream>>,
+    target: Option<RouteTarget>,
     policy: Option<Arc<Policy>>,
     identity: Given<BTreeMap<String, Arc<RouteIdentity>>>,
     rate_limits: Option<Vec<Arc<Limit>>>,
 ) -> Option<Arc<Route>> {
     let stream = written.stream.unless_faulty()?;
+    let regex = written.path_regex.as_ref().unless_faulty()?;
     Some(Arc::new(Route {
         name: name.to_owned(),
         claim: claim?.clone(),
-        upstream: upstream?,
+        path_regex: regex.map(|regex| regex.value.clone()),
+        target: target?,
         policy: policy?,
         stream: stream.map(|stream| stream.value),
         client_certificate: written.client_certificate.unless_faulty()?.is_some(),
         identity: identity.or_else(BTreeMap::new)?,
         pass_encoded_slashes: written.pass_encoded_slashes?,
         rate_limits: rate_limits?,
+        request_fields: fields(&written.fields.request)?,
+        response_fields: fields(&written.fields.response)?,
     }))
+}
+
+/// What is changed in header fields; nothing if nothing is written.
+pub(super) fn fields(written: &Given<Placed<'_, FieldChanges>>) -> Option<FieldChanges> {
+    let changes = written.as_ref().unless_faulty()?;
+    Some(
+        changes
+            .map(|changes| changes.value.clone())
+            .unwrap_or_default(),
+    )
+}
+
+fn resolve_target<'s>(
+    written: &WrittenTarget<'s>,
+    upstreams: &mut Declared<'s, Upstream>,
+    diagnostics: &Diagnostics,
+) -> Option<RouteTarget> {
+    Some(match written {
+        WrittenTarget::Upstream(name) => {
+            RouteTarget::Upstream(upstreams.lookup(name, diagnostics).ok()?)
+        }
+        WrittenTarget::Redirect(redirect) => {
+            RouteTarget::Answer(RouteAnswer::Redirect(redirect.value.clone()))
+        }
+        WrittenTarget::Respond(answer) => {
+            RouteTarget::Answer(RouteAnswer::Fixed(answer.value.clone()))
+        }
+    })
+}
+
+/// Reports fields of `[identity.NAME]` tables that are set or removed: they say who is calling.
+pub(crate) fn check_identity_fields<'s>(
+    written: impl Iterator<Item = &'s WrittenFields<'s>>,
+    own: &OwnFields,
+    diagnostics: &Diagnostics,
+) {
+    for fields in written {
+        let Given::Value(changes) = &fields.request else {
+            continue;
+        };
+        let names = changes.value.names();
+        for name in names.filter(|name| own.drops(name.as_str().as_bytes())) {
+            let message = format!(
+                "the field {} is one of an [identity] table: it says who is calling",
+                name.as_str()
+            );
+            diagnostics.error(changes.at, message);
+        }
+    }
+}
+
+/// Reports redirects to hosts that neither a route names nor `redirect_hosts`: a typing error would send clients to
+/// strangers.
+pub(crate) fn check_redirects(
+    written: &[WrittenRoute<'_>],
+    allowed: &[HostPattern],
+    diagnostics: &Diagnostics,
+) {
+    let named = written
+        .iter()
+        .flat_map(|route| route.hosts.iter().flatten());
+    let named: Vec<&HostPattern> = named
+        .map(|host| &host.value)
+        .filter(|host| **host != HostPattern::Any)
+        .chain(allowed)
+        .collect();
+    for route in written {
+        let Some(WrittenTarget::Redirect(redirect)) = &route.target else {
+            continue;
+        };
+        let RedirectHost::Named(host) = redirect.value.host() else {
+            continue;
+        };
+        if !named.iter().any(|pattern| pattern.takes(host)) {
+            let message = format!(
+                "no route names the host \"{host}\", and \"redirect_hosts\" does not either"
+            );
+            let help = format!("at the top of the file: redirect_hosts = [\"{host}\"]");
+            diagnostics.error_with_help(redirect.at, message, Some(help));
+        }
+    }
 }
 
 /// None if a part is missing, or no entry of it is sound.

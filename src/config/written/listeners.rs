@@ -9,6 +9,7 @@ use super::limits;
 use super::malformed::Malformed;
 use super::reader::{Given, Item, Section};
 use super::source::{At, Placed};
+use super::transform::{self, WrittenFields};
 use super::trust::{CertificateFiles, WrittenClientCa, parse_certificate_files, parse_client_ca};
 use super::values::parse_network;
 use crate::config::model::{IpNetwork, ListenerLimits, SniPolicy, TlsPolicy};
@@ -26,6 +27,7 @@ pub(crate) struct WrittenListener<'s> {
     pub(crate) callers: WrittenCallers<'s>,
     /// Names of limits.
     pub(crate) rate_limits: Vec<Placed<'s, &'s str>>,
+    pub(crate) fields: WrittenFields<'s>,
 }
 
 /// The keys that all kinds of listeners have.
@@ -113,6 +115,8 @@ fn parse_listener<'s>(
     };
     let callers = callers::parse(section);
     let rate_limits = limits::parse_names(section);
+    let fields = transform::parse_fields(section);
+    transform::check_listener_fields(&fields, section);
     section.finish();
     let diagnostics = section.diagnostics;
     let role = match (certificates, target) {
@@ -129,9 +133,11 @@ fn parse_listener<'s>(
                 let message = "\"jwks_path\" is for listeners with certificates";
                 diagnostics.error(path.at, message);
             }
-            if let Some(at) = section.key_at("rate_limits") {
-                let message = "\"rate_limits\" is for listeners with certificates";
-                diagnostics.error(at, message);
+            for key in ["rate_limits", "request_headers", "response_headers"] {
+                if let Some(at) = section.key_at(key) {
+                    let message = format!("\"{key}\" is for listeners with certificates");
+                    diagnostics.error(at, message);
+                }
             }
             for key in &callers.keys {
                 let message = format!("\"{}\" is for listeners with certificates", key.value);
@@ -158,6 +164,7 @@ fn parse_listener<'s>(
         role,
         callers,
         rate_limits,
+        fields,
     }
 }
 

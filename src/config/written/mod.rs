@@ -29,6 +29,7 @@ pub(crate) mod reader;
 pub(crate) mod routes;
 pub(crate) mod settings;
 pub(crate) mod source;
+pub(crate) mod transform;
 pub(crate) mod trust;
 pub(crate) mod upstreams;
 pub(crate) mod values;
@@ -36,6 +37,7 @@ pub(crate) mod values;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use crate::route::HostPattern;
 use document::Document;
 use reader::Given;
 use source::Placed;
@@ -58,6 +60,8 @@ pub(crate) struct WrittenConfig<'s> {
     pub(crate) signing: Given<identity::WrittenSigning<'s>>,
     pub(crate) exchanges: Vec<exchange::WrittenExchange<'s>>,
     pub(crate) routes: Vec<routes::WrittenRoute<'s>>,
+    /// The hosts beside those of routes that redirects may lead to.
+    pub(crate) redirect_hosts: Vec<HostPattern>,
     pub(crate) state_dir: Given<Placed<'s, &'s str>>,
     pub(crate) events: Given<events::WrittenEvents<'s>>,
     pub(crate) exposures: Vec<exposures::WrittenExposure<'s>>,
@@ -85,6 +89,7 @@ pub(crate) fn parse<'s>(document: &Document<'s, '_>) -> WrittenConfig<'s> {
         signing: identity::parse_signing(document),
         exchanges: exchange::parse(document),
         routes: routes::parse(document),
+        redirect_hosts: routes::parse_redirect_hosts(document),
         state_dir: settings::parse_state_dir(document),
         events: events::parse(document),
         exposures: exposures::parse(document),

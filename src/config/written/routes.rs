@@ -10,11 +10,13 @@ use super::limits;
 use super::malformed::Malformed;
 use super::reader::{Given, Item, Section};
 use super::source::{At, Placed};
+use super::transform::{self, WrittenFields};
 use http_strict::is_token;
 
 use crate::config::model::Stream;
 use crate::config::section_kind::SectionKind;
-use crate::route::{HostPattern, MethodSet, PathPattern};
+use crate::route::{HostPattern, MethodSet, PathPattern, PathRegex, PatternError};
+use crate::transform::{FixedAnswer, Redirect, RedirectHost, Template};
 
 /// Methods that users write in lower case by mistake. Methods are case-sensitive (RFC 9110, 9.1).
 const COMMON_METHODS: [&str; 8] = [
@@ -32,8 +34,7 @@ pub(crate) struct WrittenRoute<'s> {
     pub(crate) methods: Option<MethodSet>,
     /// Names of listeners.
     pub(crate) listeners: Option<Vec<Placed<'s, &'s str>>>,
-    /// The name of an upstream.
-    pub(crate) upstream: Option<Placed<'s, &'s str>>,
+    pub(crate) target: Option<WrittenTarget<'s>>,
     /// The name of a policy.
     pub(crate) policy: Option<Placed<'s, &'s str>>,
     pub(crate) stream: Given<Placed<'s, Stream>>,
@@ -43,6 +44,17 @@ pub(crate) struct WrittenRoute<'s> {
     pub(crate) identity: WrittenCallers<'s>,
     /// Names of limits.
     pub(crate) rate_limits: Vec<Placed<'s, &'s str>>,
+    pub(crate) path_regex: Given<Placed<'s, PathRegex>>,
+    pub(crate) fields: WrittenFields<'s>,
+}
+
+/// Where a route leads.
+#[derive(Debug)]
+pub(crate) enum WrittenTarget<'s> {
+    /// The name of an upstream.
+    Upstream(Placed<'s, &'s str>),
+    Redirect(Placed<'s, Redirect>),
+    Respond(Placed<'s, FixedAnswer>),
 }
 
 pub(crate) fn parse<'s>(document: &Document<'s, '_>) -> Vec<WrittenRoute<'s>> {
@@ -62,6 +74,21 @@ pub(crate) fn parse<'s>(document: &Document<'s, '_>) -> Vec<WrittenRoute<'s>> {
         route
     });
     routes.collect()
+}
+
+/// `redirect_hosts`. A faulty entry was reported, so this configuration is not used.
+pub(crate) fn parse_redirect_hosts(document: &Document<'_, '_>) -> Vec<HostPattern> {
+    let Some(item) = document.item("redirect_hosts") else {
+        return Vec::new();
+    };
+    let hosts = parse_all(&item, |text| match text.parse() {
+        Ok(HostPattern::Any) => {
+            Err("name the hosts: \"*\" would let redirects lead anywhere".to_owned())
+        }
+        Ok(host) => Ok(host),
+        Err(error) => Err(PatternError::to_string(&error)),
+    });
+    hosts.into_iter().map(|host| host.value).collect()
 }
 
 fn parse_route<'s>(section: &mut Section<'s, '_>) -> WrittenRoute<'s> {
@@ -98,10 +125,15 @@ fn parse_route<'s>(section: &mut Section<'s, '_>) -> WrittenRoute<'s> {
         "listeners",
         "listeners = the names of [listeners.NAME] tables",
     );
-    let upstream = section.required(
-        "upstream",
-        "upstream = the name of an [upstreams.NAME] table",
-    );
+    let target = parse_target(section);
+    if let (Given::Value(stream), Some(target)) = (&stream, &target)
+        && !matches!(target, WrittenTarget::Upstream(_))
+    {
+        let message = "\"stream\" is for routes with an \"upstream\"";
+        section.diagnostics.error(stream.at, message);
+    }
+    let path_regex = section.optional("path_regex", transform::parse_path_regex);
+    let fields = transform::parse_fields(section);
     let policy = section.required("policy", "policy = the name of a [policies.NAME] table");
     let pass = section.optional("encoded_slashes", |item| {
         item.choice(&[("refuse", false), ("pass", true)])
@@ -111,20 +143,96 @@ fn parse_route<'s>(section: &mut Section<'s, '_>) -> WrittenRoute<'s> {
     });
     let identity = callers::parse(section);
     let rate_limits = limits::parse_names(section);
+    if let (Some(WrittenTarget::Redirect(redirect)), Some(hosts)) = (&target, &hosts) {
+        check_asked_host(redirect, hosts, section.diagnostics);
+    }
+    if let Some(regex) = path_regex.as_ref().unless_faulty() {
+        let regex = regex.map(|regex| &regex.value);
+        transform::check_groups(templates(target.as_ref(), &fields), regex, section);
+    }
     WrittenRoute {
         name,
         hosts,
         paths,
         methods,
         listeners: listeners.map(|item| item.strings()),
-        upstream: upstream.and_then(|item| item.string()),
+        target,
         policy: policy.and_then(|item| item.string()),
         stream,
         pass_encoded_slashes: pass.or(false),
         client_certificate,
         identity,
         rate_limits,
+        path_regex,
+        fields,
     }
+}
+
+/// `upstream`, `redirect` or `respond`. None if none of them is there, or it is faulty.
+fn parse_target<'s>(section: &Section<'s, '_>) -> Option<WrittenTarget<'s>> {
+    let upstream = section
+        .item("upstream")
+        .map(|item| (item.at, item.string().map(WrittenTarget::Upstream)));
+    let redirect = section.item("redirect").map(|item| {
+        let redirect = transform::parse_redirect(&item);
+        (item.at, redirect.map(WrittenTarget::Redirect))
+    });
+    let respond = section.item("respond").map(|item| {
+        let respond = transform::parse_respond(&item);
+        (item.at, respond.map(WrittenTarget::Respond))
+    });
+    let mut written = [upstream, redirect, respond].into_iter().flatten();
+    let Some((_, target)) = written.next() else {
+        let message = format!("{} has no \"upstream\"", section.what);
+        let help = "upstream = the name of an [upstreams.NAME] table; or redirect = { to = ... } or respond = { ... }";
+        section
+            .diagnostics
+            .error_with_help(section.at, message, Some(help));
+        return None;
+    };
+    if let Some((at, _)) = written.next() {
+        let message = "a route has one of \"upstream\", \"redirect\" and \"respond\"";
+        section.diagnostics.error(at, message);
+        return None;
+    }
+    target
+}
+
+/// Reports a redirect to `{host}` on a route that takes any host: whoever sends the request would choose where it leads.
+fn check_asked_host(
+    redirect: &Placed<'_, Redirect>,
+    hosts: &[Placed<'_, HostPattern>],
+    diagnostics: &Diagnostics,
+) {
+    let any = hosts.iter().any(|host| host.value == HostPattern::Any);
+    if any && *redirect.value.host() == RedirectHost::Asked {
+        let message = "the route takes any host, so {host} could lead anywhere";
+        let help = "name the hosts of the route, or write the host of the redirect";
+        diagnostics.error_with_help(redirect.at, message, Some(help));
+    }
+}
+
+/// The texts of a route that may name groups of its `path_regex`.
+fn templates<'t>(
+    target: Option<&'t WrittenTarget<'_>>,
+    fields: &'t WrittenFields<'_>,
+) -> impl Iterator<Item = (At<'t>, &'t Template)> {
+    let redirect = match target {
+        Some(WrittenTarget::Redirect(redirect)) => Some((redirect.at, redirect.value.to())),
+        _ => None,
+    };
+    let respond = match target {
+        Some(WrittenTarget::Respond(answer)) => Some((answer.at, &answer.value.fields)),
+        _ => None,
+    };
+    let changes = [&fields.request, &fields.response].into_iter();
+    let changes = changes.filter_map(|changes| match changes {
+        Given::Value(changes) => Some((changes.at, &changes.value)),
+        _ => None,
+    });
+    let changes = changes.chain(respond);
+    let of_fields = changes.flat_map(|(at, changes)| changes.templates().map(move |t| (at, t)));
+    redirect.into_iter().chain(of_fields)
 }
 
 /// The entries that could be read; the others were reported.

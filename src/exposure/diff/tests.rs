@@ -19,6 +19,8 @@ fn surface(routes: &[&str]) -> Surface {
             head_refused: false,
             listeners: vec!["public".to_owned()],
             exposures: exposure.into_iter().collect(),
+            path_regex: None,
+            own_answer: None,
             upstream: words[3].to_owned(),
             servers: vec![format!("{}.corp.test:443", words[3])],
             policy: words[4].to_owned(),

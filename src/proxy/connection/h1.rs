@@ -155,6 +155,7 @@ async fn refuse_head(
         request_id: &id,
         accept: None,
         head: false,
+        edits: &[],
     };
     let page = refusal::bare(error.status, style, None);
     let sent = match stream.write_all(&page).await {

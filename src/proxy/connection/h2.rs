@@ -312,6 +312,7 @@ impl Http2 {
             request_id: &id,
             accept: None,
             head: false,
+            edits: &[],
         };
         let page = Refusal::page(error.status, RefusalCode::Http(error.code));
         // An error means that the client is gone; the access line records how much it got.

@@ -235,6 +235,7 @@ impl ProxyHttp for Forward {
             request_id: &upstream_request.request_id,
             accept: upstream_request.accept.as_deref(),
             head: upstream_request.head,
+            edits: &upstream_request.refusal_edits,
         };
         let page = Refusal::page(502, RefusalCode::Upstream);
         // An error means that the client is gone, and nobody needs the page.

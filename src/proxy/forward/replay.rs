@@ -26,6 +26,7 @@ use crate::proxy::shared::body_memory::Reservation;
 use crate::proxy::shared::coalesced::WriteMode;
 use crate::proxy::shared::inspection_threads::{InspectionThreads, PendingInspection};
 use crate::proxy::shared::refusal::Refusal;
+use crate::transform::FieldEdit;
 
 /// The session that pingora gets. Its parts go back to the exchange when it is dropped.
 pub(crate) struct Replay {
@@ -101,6 +102,10 @@ pub(crate) struct AnswerSettings {
     /// A body goes to the session in parts of at most so many bytes.
     pub written_at_once: Option<usize>,
     pub close_after_answer: Arc<CloseAfterAnswer>,
+    /// What listener and route change in the fields of the gateway's answer.
+    pub edits: Arc<[FieldEdit]>,
+    /// What the listener changes in the fields of a refusal.
+    pub refusal_edits: Arc<[FieldEdit]>,
     /// What the answer says of limits.
     pub limit_fields: Option<Arc<LimitFields>>,
 }

@@ -33,6 +33,7 @@ pub(super) async fn serve(
             request_id: &id,
             accept: received.as_ref().ok().and_then(|r| r.header(b"accept")),
             head: received.as_ref().is_ok_and(|r| r.method() == b"HEAD"),
+            edits: &[],
         };
         let page = refusal::bare(said.status, style, said.location.as_deref());
         front.metrics.answered(said.status);

@@ -7,10 +7,12 @@
 mod account;
 mod cost;
 mod event;
+mod facts;
 mod forwarding;
 mod identity;
 mod inspection;
 mod limits;
+mod own_answer;
 mod shadow;
 mod spans;
 
@@ -22,7 +24,9 @@ use bytes::Bytes;
 use pingora::protocols::http::ServerSession;
 
 use super::body;
-use crate::config::{Exposure, Listener, ListenerLimits, PolicyRules, Route, SniPolicy};
+use crate::config::{
+    Exposure, Listener, ListenerLimits, PolicyRules, Route, RouteTarget, SniPolicy,
+};
 use crate::events::is_sampled;
 use crate::limits::Charges;
 use crate::live::Snapshot;
@@ -41,6 +45,8 @@ use crate::telemetry::InFlight;
 use crate::telemetry::otlp::TraceContext;
 use crate::tls::acceptor::asks_for;
 use crate::tls::{ClientCertificateMode, ClientIdentity};
+use crate::transform::FieldEdit;
+use own_answer::OwnAnswer;
 use waf::Transaction;
 
 /// A request on its way.
@@ -73,6 +79,14 @@ pub(crate) struct Exchange {
     begun_at: SystemTime,
 }
 
+/// What comes after a request was let pass.
+enum Decided {
+    /// A gateway answers.
+    Forward(Arc<UpstreamRequest>),
+    /// The route has an answer of its own.
+    Answer(OwnAnswer),
+}
+
 /// What the client got, for the log.
 struct Outcome {
     status: u16,
@@ -96,7 +110,8 @@ pub(crate) async fn run(
     let mut exchange = Exchange::new(front, proxy, connection, received);
     let decided = exchange.decide(&mut session).await;
     let (outcome, session) = match decided {
-        Ok(upstream_request) => exchange.forward(session, upstream_request).await,
+        Ok(Decided::Forward(upstream_request)) => exchange.forward(session, upstream_request).await,
+        Ok(Decided::Answer(answer)) => exchange.answer(session, answer).await,
         Err(refusal) => exchange.refuse(session, refusal).await,
     };
     exchange.end(outcome).await;
@@ -155,10 +170,7 @@ impl Exchange {
 
     /// Decides whether the request may go on. The order is a part of the protection: each step relies on those before
     /// it.
-    async fn decide(
-        &mut self,
-        session: &mut ServerSession,
-    ) -> Result<Arc<UpstreamRequest>, Refusal> {
+    async fn decide(&mut self, session: &mut ServerSession) -> Result<Decided, Refusal> {
         self.check_authority()?;
         self.check_client()?;
         let routed = self.find_route();
@@ -186,12 +198,20 @@ impl Exchange {
         self.inspect_body().await?;
         // After the rules, so that an attack by an odd path is inspected and logged before it is refused.
         self.check_path(&route)?;
-        self.exchange_token(&route).await?;
-        let upstream_request = self.upstream_request(&route).await?;
+        let upstream = match &route.target {
+            RouteTarget::Upstream(upstream) => upstream,
+            RouteTarget::Answer(answer) => {
+                // The body took time. A route that was switched off meanwhile must not answer.
+                self.check_exposure(&route)?;
+                return self.own_answer(answer).map(Decided::Answer);
+            }
+        };
+        self.exchange_token(upstream).await?;
+        let upstream_request = self.upstream_request(&route, upstream).await?;
         // The body and the wait for a place take time. A route that was switched off meanwhile must not be reached.
         self.check_exposure(&route)?;
-        self.sign_identity(&route)?;
-        Ok(upstream_request)
+        self.sign_identity(upstream)?;
+        Ok(Decided::Forward(upstream_request))
     }
 
     /// What the handshake found out. Routes are served over TLS alone, so a connection without it is refused.
@@ -276,6 +296,11 @@ impl Exchange {
             is_on,
         );
         match found {
+            Lookup::Found(route) | Lookup::MethodNotAllowed { nearest: route, .. }
+                if !self.fits(route) =>
+            {
+                Err(Refusal::no_route(self.received.path()))
+            }
             Lookup::Found(route) => Ok((Arc::clone(route), Ok(()))),
             Lookup::MethodNotAllowed { allow, nearest } => {
                 let refusal = Refusal::page(405, RefusalCode::MethodNotAllowed)
@@ -284,6 +309,12 @@ impl Exchange {
             }
             Lookup::NotFound => Err(Refusal::no_route(self.received.path())),
         }
+    }
+
+    /// Whether the whole path is one that the route takes.
+    fn fits(&self, route: &Route) -> bool {
+        let regex = route.path_regex.as_ref();
+        regex.is_none_or(|regex| regex.matches(self.received.path()))
     }
 
     fn exposure(&self, route: &Route) -> Option<&Exposure> {
@@ -384,7 +415,8 @@ impl Exchange {
             session.set_keepalive(None);
         }
         self.connection.writes.until_flush();
-        let answered = refusal::answer(&mut session, &refusal, self.page_style()).await;
+        let edits = self.listener_edits();
+        let answered = refusal::answer(&mut session, &refusal, self.page_style(&edits)).await;
         let refusal = match &answered {
             Ok(()) => refusal,
             Err(_) => refusal.not_taken(),
@@ -400,8 +432,9 @@ impl Exchange {
         (outcome, (answered.is_ok() && !drop_it).then_some(session))
     }
 
-    fn page_style(&self) -> PageStyle<'_> {
+    fn page_style<'p>(&'p self, edits: &'p [FieldEdit]) -> PageStyle<'p> {
         PageStyle {
+            edits,
             request_id: &self.id,
             accept: self.received.header(b"accept"),
             head: self.received.method() == b"HEAD",

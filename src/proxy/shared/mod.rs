@@ -2,6 +2,7 @@
 //!
 //! - `front` is what all requests share, `connection` what those of one connection share
 //! - `received` is a request as it came, `refusal` what a client gets in place of an answer, `request_id` its name
+//! - `field_edits` changes header fields as listeners and routes say
 //! - `access_record` begins the access line
 //! - `admission` limits connections, `body_memory` the memory for bodies, `inspection_threads` long inspections
 //! - `shadow` shows requests that were answered to the shadows of policies
@@ -18,6 +19,7 @@ pub(super) mod body_memory;
 pub(super) mod coalesced;
 pub(super) mod connection;
 pub(super) mod deadline;
+pub(super) mod field_edits;
 pub(super) mod front;
 pub(super) mod handshakes;
 pub(super) mod inspection_threads;

@@ -10,11 +10,13 @@ use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
 use pingora::protocols::http::date::get_cached_date;
 
+use super::field_edits::edit_answer;
 use super::refusal_code::RefusalCode;
 use crate::config::{Exposure, OffAnswer};
 use crate::exposure::Setting;
 use crate::limits::LimitFields;
 use crate::route::path;
+use crate::transform::FieldEdit;
 use waf::{Interruption, InterruptionKind};
 
 /// Why a request is not answered by its upstream, and what the client receives.
@@ -180,6 +182,8 @@ pub(crate) struct PageStyle<'p> {
     pub accept: Option<&'p [u8]>,
     /// A HEAD request gets no body.
     pub head: bool,
+    /// What the listener changes in its fields; [`bare`] answers change nothing.
+    pub edits: &'p [FieldEdit],
 }
 
 /// Sends the whole answer, or closes the connection for [`RefusalKind::Drop`].
@@ -237,6 +241,7 @@ pub(crate) async fn answer(
         }
         RefusalKind::Page | RefusalKind::Drop => {}
     }
+    edit_answer(style.edits, &mut header)?;
     session.write_response_header(Box::new(header)).await?;
     if !style.head {
         session
@@ -332,6 +337,7 @@ mod tests {
             request_id: "id-1",
             accept,
             head: false,
+            edits: &[],
         };
         let html = bare(403, style(Some(b"text/html,*/*")), None);
         let html = String::from_utf8(html).unwrap();
@@ -357,6 +363,7 @@ mod tests {
             request_id: "id",
             accept: None,
             head: true,
+            edits: &[],
         };
         let answer = bare(308, style, Some(b"https://a/\r\nSet-Cookie: x"));
         assert!(!answer.windows(12).any(|w| w == b"\r\nSet-Cookie"));

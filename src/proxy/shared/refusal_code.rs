@@ -13,6 +13,8 @@ pub(crate) enum RefusalCode {
     BodyTooSlow,
     /// A client certificate is missing, or its CA has changed.
     ClientCertificate,
+    /// The client left before it had an answer of ours.
+    ClientClosed,
     /// `connection_auth = "refuse"` refuses a login that is bound to the connection.
     ConnectionAuth,
     /// The route's exposure is off.
@@ -45,6 +47,8 @@ pub(crate) enum RefusalCode {
     Unauthenticated,
     /// The request cannot be written as the gateway must get it.
     Unforwardable,
+    /// The request cannot be redirected to the host that the route names.
+    Unredirectable,
     /// The upstream failed.
     Upstream,
     /// The upstream takes no more requests.
@@ -63,6 +67,7 @@ impl RefusalCode {
             Self::BodyTooLarge => "body_too_large",
             Self::BodyTooSlow => "body_too_slow",
             Self::ClientCertificate => "client_certificate",
+            Self::ClientClosed => "client_closed",
             Self::ConnectionAuth => "connection_auth",
             Self::ExposureOff => "exposure_off",
             Self::InsufficientScope => "insufficient_scope",
@@ -78,6 +83,7 @@ impl RefusalCode {
             Self::TokenExchange => "token_exchange",
             Self::Unauthenticated => "unauthenticated",
             Self::Unforwardable => "unforwardable",
+            Self::Unredirectable => "unredirectable",
             Self::Upstream => "upstream",
             Self::Waf => "waf",
             Self::UpstreamAdmission(reason) => reason.code(),

@@ -11,6 +11,7 @@ use super::{Replay, ResponseGate};
 use crate::proxy::forward::answer::early_hint;
 use crate::proxy::forward::outgoing::strip_response;
 use crate::proxy::inspection::inspector::Inspector;
+use crate::proxy::shared::field_edits::edit_answer;
 use crate::proxy::shared::refusal::{self, PageStyle, Refusal, RefusalKind};
 use crate::proxy::shared::refusal_code::RefusalCode;
 
@@ -118,6 +119,9 @@ impl Replay {
             }
         }
         // After the rules, which look at what the gateway said.
+        edit_answer(&self.settings.edits, &mut header).map_err(|error| {
+            Refusal::page(500, RefusalCode::Internal).because(error.to_string())
+        })?;
         if let Some(fields) = &self.settings.limit_fields {
             refusal::add_limit_fields(&mut header, fields).map_err(|error| {
                 Refusal::page(500, RefusalCode::Internal).because(error.to_string())
@@ -268,6 +272,7 @@ impl Replay {
             request_id: &settings.request_id,
             accept: settings.accept.as_deref(),
             head: settings.head,
+            edits: &settings.refusal_edits,
         };
         let parts = self.parts_mut();
         let dropped = refusal.kind == RefusalKind::Drop;

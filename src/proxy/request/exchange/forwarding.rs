@@ -8,13 +8,14 @@ use pingora::http::RequestHeader;
 use pingora::protocols::http::ServerSession;
 
 use super::{Exchange, Outcome};
-use crate::config::{ConnectionAuth, Route, Stream};
+use crate::config::{ConnectionAuth, Route, Stream, Upstream};
 use crate::proxy::forward::activity::Activity;
 use crate::proxy::forward::contained::contained;
 use crate::proxy::forward::outgoing::{self, Origin, OutgoingBody};
 use crate::proxy::forward::replay::{AnswerSettings, Replay, ReturnSlot, ReturnedParts};
 use crate::proxy::forward::tries::Tries;
 use crate::proxy::forward::upstream_request::{Progress, UPSTREAM_REQUEST, UpstreamRequest};
+use crate::proxy::shared::field_edits::edit_request;
 use crate::proxy::shared::logins;
 use crate::proxy::shared::refusal::{self, Refusal, RefusalKind};
 use crate::proxy::shared::refusal_code::RefusalCode;
@@ -25,12 +26,13 @@ impl Exchange {
     pub(super) async fn upstream_request(
         &self,
         route: &Route,
+        upstream: &Upstream,
     ) -> Result<Arc<UpstreamRequest>, Refusal> {
-        let pool = self.snapshot.pool(&route.upstream.name).ok_or_else(|| {
+        let pool = self.snapshot.pool(&upstream.name).ok_or_else(|| {
             // The configuration was checked: a route names an upstream that exists.
             Refusal::page(502, RefusalCode::Upstream).because("the route's upstream does not exist")
         })?;
-        let own = self.own_way(route)?;
+        let own = self.own_way(upstream)?;
         let turn = match &own {
             // A stream would keep the turn from other requests for long.
             Some(own) if route.stream.is_none() => Some(own.turn().await),
@@ -39,10 +41,7 @@ impl Exchange {
         // The turn first: a request that waits for its turn must not occupy a place at the upstream.
         let permit = pool.admit().await.map_err(|refused| {
             Refusal::page(503, RefusalCode::UpstreamAdmission(refused.reason))
-                .because(format!(
-                    "upstream {}: {}",
-                    route.upstream.name, refused.words
-                ))
+                .because(format!("upstream {}: {}", upstream.name, refused.words))
                 .with(RefusalKind::RetryAfter(refused.retry_after))
         })?;
         let tries = self.trace.as_deref().cloned().map(Tries::new);
@@ -52,6 +51,7 @@ impl Exchange {
             request_id: self.id.clone(),
             accept: self.received.header(b"accept").map(<[u8]>::to_vec),
             head: self.received.method() == b"HEAD",
+            refusal_edits: self.listener_edits().into(),
             pinned: pool.pinned(self.received.headers()),
             logins: Arc::clone(&self.connection.logins),
             own,
@@ -62,8 +62,8 @@ impl Exchange {
 
     /// The client connection's own connections to the upstream, if it has or begins a login there that is bound to the
     /// connection.
-    fn own_way(&self, route: &Route) -> Result<Option<Arc<OwnConnections>>, Refusal> {
-        let (upstream, logins) = (&route.upstream, &self.connection.logins);
+    fn own_way(&self, upstream: &Upstream) -> Result<Option<Arc<OwnConnections>>, Refusal> {
+        let logins = &self.connection.logins;
         match (logins::of_request(&self.received), upstream.connection_auth) {
             (None, _) => Ok(logins.own(&upstream.name)),
             (Some(_), ConnectionAuth::Pin) => Ok(Some(logins.keep_apart(&upstream.name))),
@@ -175,6 +175,8 @@ impl Exchange {
         };
         let own_name = &upstream_request.pool.upstream.tls.server_name;
         let mut request = outgoing::head(&self.received, own_name, origin, body)?;
+        // Before the caller is introduced, so that nothing that is set here can stand for who is calling.
+        edit_request(&self.request_edits(), &mut request)?;
         self.introduce_caller(&mut request)?;
         let policy = self.route.as_ref().map(|route| &route.policy);
         if upstream_request.stream.is_none() && policy.is_some_and(|p| p.asks_for_identity) {
@@ -201,6 +203,8 @@ impl Exchange {
             activity: activity.clone(),
             written_at_once: self.written_at_once(),
             close_after_answer: Arc::clone(&upstream_request.close_after_answer),
+            edits: self.answer_edits().into(),
+            refusal_edits: Arc::clone(&upstream_request.refusal_edits),
             limit_fields: self.charges.fields().map(Arc::new),
         }
     }
@@ -234,7 +238,9 @@ impl Exchange {
         if !began {
             parts.session.set_keepalive(None);
             self.connection.writes.until_flush();
-            let answered = refusal::answer(&mut parts.session, &refusal, self.page_style()).await;
+            let edits = &self.listener_edits();
+            let style = self.page_style(edits);
+            let answered = refusal::answer(&mut parts.session, &refusal, style).await;
             parts.finished = answered.is_ok();
         }
         parts.refusal = Some(refusal);

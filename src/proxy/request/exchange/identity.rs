@@ -10,7 +10,7 @@ use identity::Reason;
 use pingora::http::RequestHeader;
 
 use super::Exchange;
-use crate::config::Route;
+use crate::config::{Route, Upstream};
 use crate::identity::{
     Caller, ForwardIdentity, Identified, NotExchanged, Request, RouteIdentity, ShownCertificate,
     TokenPlace, Unauthenticated, field_value, without_cookie,
@@ -184,7 +184,7 @@ impl Exchange {
 
     /// Exchanges the caller's token for one that the gateway takes, where the route says so. After the rules, so that no
     /// issuer is asked for a request that they refuse; before the wait for a place, which would be held meanwhile.
-    pub(super) async fn exchange_token(&mut self, route: &Route) -> Result<(), Refusal> {
+    pub(super) async fn exchange_token(&mut self, upstream: &Upstream) -> Result<(), Refusal> {
         let Identity {
             caller, demanded, ..
         } = &self.identity;
@@ -194,7 +194,7 @@ impl Exchange {
         };
         let fields: Vec<_> = self.received.headers().collect();
         let own = demanded.token_of(&self.proof(&fields)).unwrap_or_default();
-        match caller.exchanged(exchanger, own, &route.upstream.name).await {
+        match caller.exchanged(exchanger, own, &upstream.name).await {
             Ok(token) => {
                 self.identity.token = Some(token);
                 Ok(())
@@ -207,7 +207,7 @@ impl Exchange {
     }
 
     /// Makes the token for the gateway. Late, because it holds only for a minute.
-    pub(super) fn sign_identity(&mut self, route: &Route) -> Result<(), Refusal> {
+    pub(super) fn sign_identity(&mut self, upstream: &Upstream) -> Result<(), Refusal> {
         let demanded = self.identity.demanded.as_ref();
         let is_signed = demanded.is_some_and(|i| i.forward == ForwardIdentity::Signed);
         let Some(caller) = self.identity.caller.as_ref().filter(|_| is_signed) else {
@@ -221,13 +221,7 @@ impl Exchange {
             .map(|client| identity::thumbprint_text(&client.sha256));
         // The body and the wait for a place may have taken longer than the token holds.
         let now = seconds(SystemTime::now());
-        let claims = signing.claims_for(
-            caller,
-            &route.upstream.name,
-            &self.id,
-            client.as_deref(),
-            now,
-        );
+        let claims = signing.claims_for(caller, &upstream.name, &self.id, client.as_deref(), now);
         let token = signing.sign(&claims, now).map_err(failed)?;
         self.identity.token = Some(token.into());
         Ok(())
