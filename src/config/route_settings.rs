@@ -7,7 +7,7 @@ use super::policy_settings::Policy;
 use crate::identity::RouteIdentity;
 use crate::limits::Limit;
 use crate::route::{Claim, PathRegex, Stream};
-use crate::transform::{FieldChanges, RouteAnswer};
+use crate::transform::{FieldChanges, Rewrite, RouteAnswer};
 use crate::upstream::Upstream;
 
 /// A part of the public surface, and where its requests go.
@@ -21,6 +21,8 @@ pub struct Route {
     pub path_regex: Option<PathRegex>,
     /// Where its requests go.
     pub target: RouteTarget,
+    /// What the gateway is asked for, if not for what the client asked for.
+    pub rewrite: Option<Rewrite>,
     /// What inspects its requests.
     pub policy: Arc<Policy>,
     /// The kind of stream it carries; None for requests and answers that may be held.

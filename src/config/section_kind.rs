@@ -67,6 +67,8 @@ pub enum SectionKind {
     Redirect,
     /// `respond` of a route
     Respond,
+    /// `rewrite` of a route
+    Rewrite,
     /// `request_headers` of a route or a listener
     RequestHeaders,
     /// `response_headers` of a route or a listener

@@ -384,6 +384,10 @@ impl Target<'_> {
             Some(regex) => format!(", paths that match {regex}"),
             None => String::new(),
         };
+        let rewrite = match &self.route.rewrite {
+            Some(rewrite) => format!(" as {rewrite}"),
+            None => String::new(),
+        };
         let mode = match self.route.mode.as_str() {
             "block" => String::new(),
             mode => format!(" (mode {mode})"),
@@ -397,7 +401,7 @@ impl Target<'_> {
             false => format!(", takes {}", callers::demands(identity)),
         });
         let identity = identity.unwrap_or_default();
-        format!("{leads_to}{regex}, policy {policy}{mode}{stream}{identity}")
+        format!("{leads_to}{rewrite}{regex}, policy {policy}{mode}{stream}{identity}")
     }
 
     fn owner_words(&self) -> String {
@@ -419,7 +423,8 @@ impl Target<'_> {
         let moved = after.route.servers.iter().any(|s| !known.contains(s));
         // An answer of our own reaches no server.
         let renamed = self.route.upstream != after.route.upstream;
-        moved || renamed && after.route.own_answer.is_none()
+        let rewritten = self.route.rewrite != after.route.rewrite;
+        moved || (renamed || rewritten) && after.route.own_answer.is_none()
     }
 
     fn differences(&self, after: &Self) -> Vec<String> {
@@ -443,6 +448,11 @@ impl Target<'_> {
                 "answer",
                 a.own_answer.clone().unwrap_or_else(gateway),
                 b.own_answer.clone().unwrap_or_else(gateway),
+            ),
+            (
+                "rewrite",
+                a.rewrite.clone().unwrap_or_else(none),
+                b.rewrite.clone().unwrap_or_else(none),
             ),
             (
                 "path_regex",

@@ -80,6 +80,9 @@ pub struct SurfaceRoute {
     /// What the whole path must match beside.
     #[serde(default)]
     pub path_regex: Option<String>,
+    /// The path and query that the gateway gets, if not the client's.
+    #[serde(default)]
+    pub rewrite: Option<String>,
     /// What the front door itself answers, in words. With it there is no upstream.
     #[serde(default)]
     pub own_answer: Option<String>,
@@ -174,6 +177,7 @@ impl Surface {
                     .path_regex
                     .as_ref()
                     .map(|regex| regex.source().to_owned()),
+                rewrite: route.rewrite.as_ref().map(ToString::to_string),
                 own_answer: route.target.own_answer(),
                 upstream: route
                     .upstream()

@@ -1,4 +1,5 @@
-//! What a route answers itself, and what it changes in requests and answers: redirects, fixed answers, header fields.
+//! What a route answers itself, and what it changes in requests and answers: redirects, fixed answers, header fields,
+//! rewritten paths.
 //!
 //! Pure: the configuration makes these values, the proxy gives them the [`Facts`] of a request and sends what they make of
 //! them. Invariant: no value of a request can end a header field or leave the host that a redirect names.
@@ -6,9 +7,11 @@
 mod field;
 mod fixed;
 mod redirect;
+mod rewrite;
 mod template;
 
 pub use field::{FieldChanges, FieldEdit, FieldError, FieldName, Message};
 pub use fixed::{FixedAnswer, RouteAnswer};
 pub use redirect::{Redirect, RedirectError, RedirectFault, RedirectHost, RedirectStatus};
+pub use rewrite::{Rewrite, RewriteError};
 pub use template::{Facts, Template, TemplateError, TlsFact, Use, Variable};

@@ -214,8 +214,22 @@ impl Template {
     /// another parameter.
     #[must_use]
     pub fn url(&self, facts: &impl Facts) -> Vec<u8> {
+        self.encoded(facts, false)
+    }
+
+    /// The text as a query. Its `&` at the beginning and the end are left out, since what stood there may be empty.
+    #[must_use]
+    pub fn query(&self, facts: &impl Facts) -> Vec<u8> {
+        let mut query = self.encoded(facts, true);
+        while query.last() == Some(&b'&') {
+            query.pop();
+        }
+        let begins = query.iter().position(|byte| *byte != b'&');
+        query.split_off(begins.unwrap_or(query.len()))
+    }
+
+    fn encoded(&self, facts: &impl Facts, mut in_query: bool) -> Vec<u8> {
         let mut out = Vec::with_capacity(self.source.len() + 64);
-        let mut in_query = false;
         for part in &self.parts {
             match part {
                 Part::Literal(text) => {

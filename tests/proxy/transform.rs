@@ -307,3 +307,47 @@ async fn paths_that_do_not_match_do_not_exist() {
     assert_eq!(raw(front.address, put).await.unwrap().status, 405);
     assert_eq!(upstream.requests(), 2);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_gateway_is_asked_for_the_rewritten_path_and_the_rules_saw_the_clients() {
+    let upstream = echo().await;
+    let keys = "rewrite = { path = \"/attack/v2/{below}\", query = \"{query}&by=front\" }";
+    let front = Front::start(&at_route(&upstream, keys)).await;
+    for (target, line) in [
+        (
+            "/orders/a%20b?x=1",
+            "GET /attack/v2/a%20b?x=1&by=front HTTP/1.1",
+        ),
+        ("/orders", "GET /attack/v2/?by=front HTTP/1.1"),
+    ] {
+        let answer = get(front.address, target).await;
+        assert_eq!(answer.status, 200, "{target}");
+        assert_eq!(answer.json()["line"], line, "{target}");
+    }
+    assert_eq!(get(front.address, "/orders/?q=attack").await.status, 403);
+    let line = front.line(|line| line["path"] == "/orders/a%20b?x=1").await;
+    assert_eq!(line["status"], 200);
+    for target in ["/orders/%2e%2e/x", "/orders/a%2fb", "/orders/..%5cx"] {
+        assert_eq!(get(front.address, target).await.status, 400, "{target}");
+    }
+    assert_eq!(upstream.requests(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rewrite_that_makes_a_step_to_another_path_is_400() {
+    let upstream = echo().await;
+    let keys =
+        "path_regex = '/orders/(?<dots>[^/]*)'\nrewrite = { path = \"/v2/.{path.dots}/secret\" }";
+    let front = Front::start(&at_route(&upstream, keys)).await;
+    assert_eq!(get(front.address, "/orders/a").await.status, 200);
+    // Neither the client's path nor the written one has a dot segment.
+    let answer = get(front.address, "/orders/;x").await;
+    assert_eq!(answer.status, 400);
+    let line = front.line_of(answer.header("x-request-id").unwrap()).await;
+    assert_eq!(line["error"], "dot_segment");
+    assert_eq!(
+        line["reason"],
+        "after the rewrite: a dot segment in the path"
+    );
+    assert_eq!(upstream.requests(), 1);
+}

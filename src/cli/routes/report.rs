@@ -125,6 +125,9 @@ impl<'c> RouteReport<'c> {
             None => {
                 let servers = surface.servers.join(", ");
                 writeln!(out, "upstream  {}: {servers}", surface.upstream)?;
+                if let Some(rewrite) = &surface.rewrite {
+                    writeln!(out, "asked for {rewrite}")?;
+                }
             }
         }
         if self.route.client_certificate {

@@ -97,6 +97,13 @@ const ROUTE: &[Key] = &[
         r#"{ status = 410, body = "This API is gone." }"#,
     ),
     key(
+        "rewrite",
+        Table(SectionKind::Rewrite),
+        Means("what the client asked for"),
+        "What the gateway is asked for.",
+        r#"{ path = "/v2/{below}" }"#,
+    ),
+    key(
         "path_regex",
         Text("regular expression"),
         Means("every path of `paths`"),

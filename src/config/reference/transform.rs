@@ -21,6 +21,13 @@ pub(super) const SECTIONS: &[Section] = &[
         keys: FIELDS,
     },
     Section {
+        kind: SectionKind::Rewrite,
+        header: "[routes.rewrite]",
+        about: "What the gateway is asked for, made after the rules have seen what the client asked for. A path that breaks \
+                the rules for paths is answered 400.",
+        keys: REWRITE,
+    },
+    Section {
         kind: SectionKind::Redirect,
         header: "[routes.redirect]",
         about: "Sends the client elsewhere; the route has no upstream.",
@@ -55,6 +62,23 @@ const FIELDS: &[Key] = &[
         Means("nothing"),
         "Fields that are taken out, before others are set and added.",
         r#"["X-Debug"]"#,
+    ),
+];
+
+const REWRITE: &[Key] = &[
+    key(
+        "path",
+        Text("path with variables"),
+        Means("the client's"),
+        "The path, with `{path}`, `{below}` and `{path.NAME}`.",
+        r#""/v2/{below}""#,
+    ),
+    key(
+        "query",
+        Text("query with variables"),
+        Means("the client's"),
+        "The query without its `?`; empty for none.",
+        r#""{query}&by=front""#,
     ),
 ];
 

@@ -165,11 +165,13 @@ fn assemble(
 ) -> Option<Arc<Route>> {
     let stream = written.stream.unless_faulty()?;
     let regex = written.path_regex.as_ref().unless_faulty()?;
+    let rewrite = written.rewrite.as_ref().unless_faulty()?;
     Some(Arc::new(Route {
         name: name.to_owned(),
         claim: claim?.clone(),
         path_regex: regex.map(|regex| regex.value.clone()),
         target: target?,
+        rewrite: rewrite.map(|rewrite| rewrite.value.clone()),
         policy: policy?,
         stream: stream.map(|stream| stream.value),
         client_certificate: written.client_certificate.unless_faulty()?.is_some(),

@@ -16,7 +16,7 @@ use http_strict::is_token;
 use crate::config::model::Stream;
 use crate::config::section_kind::SectionKind;
 use crate::route::{HostPattern, MethodSet, PathPattern, PathRegex, PatternError};
-use crate::transform::{FixedAnswer, Redirect, RedirectHost, Template};
+use crate::transform::{FixedAnswer, Redirect, RedirectHost, Rewrite, Template};
 
 /// Methods that users write in lower case by mistake. Methods are case-sensitive (RFC 9110, 9.1).
 const COMMON_METHODS: [&str; 8] = [
@@ -45,6 +45,7 @@ pub(crate) struct WrittenRoute<'s> {
     /// Names of limits.
     pub(crate) rate_limits: Vec<Placed<'s, &'s str>>,
     pub(crate) path_regex: Given<Placed<'s, PathRegex>>,
+    pub(crate) rewrite: Given<Placed<'s, Rewrite>>,
     pub(crate) fields: WrittenFields<'s>,
 }
 
@@ -126,12 +127,18 @@ fn parse_route<'s>(section: &mut Section<'s, '_>) -> WrittenRoute<'s> {
         "listeners = the names of [listeners.NAME] tables",
     );
     let target = parse_target(section);
-    if let (Given::Value(stream), Some(target)) = (&stream, &target)
-        && !matches!(target, WrittenTarget::Upstream(_))
-    {
-        let message = "\"stream\" is for routes with an \"upstream\"";
-        section.diagnostics.error(stream.at, message);
+    if matches!(
+        target,
+        Some(WrittenTarget::Redirect(_) | WrittenTarget::Respond(_))
+    ) {
+        for key in ["stream", "rewrite", "request_headers"] {
+            if let Some(item) = section.item(key) {
+                let message = format!("\"{key}\" is for routes with an \"upstream\"");
+                section.diagnostics.error(item.at, message);
+            }
+        }
     }
+    let rewrite = section.optional("rewrite", transform::parse_rewrite);
     let path_regex = section.optional("path_regex", transform::parse_path_regex);
     let fields = transform::parse_fields(section);
     let policy = section.required("policy", "policy = the name of a [policies.NAME] table");
@@ -148,7 +155,11 @@ fn parse_route<'s>(section: &mut Section<'s, '_>) -> WrittenRoute<'s> {
     }
     if let Some(regex) = path_regex.as_ref().unless_faulty() {
         let regex = regex.map(|regex| &regex.value);
-        transform::check_groups(templates(target.as_ref(), &fields), regex, section);
+        transform::check_groups(
+            templates(target.as_ref(), &rewrite, &fields),
+            regex,
+            section,
+        );
     }
     WrittenRoute {
         name,
@@ -164,6 +175,7 @@ fn parse_route<'s>(section: &mut Section<'s, '_>) -> WrittenRoute<'s> {
         identity,
         rate_limits,
         path_regex,
+        rewrite,
         fields,
     }
 }
@@ -215,6 +227,7 @@ fn check_asked_host(
 /// The texts of a route that may name groups of its `path_regex`.
 fn templates<'t>(
     target: Option<&'t WrittenTarget<'_>>,
+    rewrite: &'t Given<Placed<'_, Rewrite>>,
     fields: &'t WrittenFields<'_>,
 ) -> impl Iterator<Item = (At<'t>, &'t Template)> {
     let redirect = match target {
@@ -232,7 +245,13 @@ fn templates<'t>(
     });
     let changes = changes.chain(respond);
     let of_fields = changes.flat_map(|(at, changes)| changes.templates().map(move |t| (at, t)));
-    redirect.into_iter().chain(of_fields)
+    let rewrite = match rewrite {
+        Given::Value(rewrite) => Some((rewrite.at, &rewrite.value)),
+        _ => None,
+    };
+    let rewrite = rewrite.into_iter();
+    let of_rewrite = rewrite.flat_map(|(at, rewrite)| rewrite.templates().map(move |t| (at, t)));
+    redirect.into_iter().chain(of_rewrite).chain(of_fields)
 }
 
 /// The entries that could be read; the others were reported.

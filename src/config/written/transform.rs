@@ -7,7 +7,7 @@ use super::source::{At, Placed};
 use crate::config::section_kind::SectionKind;
 use crate::route::PathRegex;
 use crate::transform::{
-    FieldChanges, FieldName, FixedAnswer, Message, Redirect, RedirectStatus, Template, Use,
+    FieldChanges, FieldName, FixedAnswer, Message, Redirect, RedirectStatus, Rewrite, Template, Use,
 };
 
 /// More are most likely a mistake, and each costs every request.
@@ -101,6 +101,22 @@ fn parse_body(item: &Item<'_, '_>) -> Option<Bytes> {
             FixedAnswer::MAX_BODY
         )),
     }
+}
+
+/// `rewrite = { path = "/v2/{below}", query = "{query}" }`
+pub(crate) fn parse_rewrite<'s>(item: &Item<'s, '_>) -> Option<Placed<'s, Rewrite>> {
+    let section = item.section(SectionKind::Rewrite, "\"rewrite\"")?;
+    let path = section.optional("path", |item| item.parse(Rewrite::parse_path));
+    let query = section.optional("query", |item| item.parse(Rewrite::parse_query));
+    section.finish();
+    let (path, query) = (path.unless_faulty()?, query.unless_faulty()?);
+    if path.is_none() && query.is_none() {
+        return item.fail("\"rewrite\" changes nothing: write { path = \"/v2/{below}\" }");
+    }
+    Some(Placed {
+        value: Rewrite::new(path, query),
+        at: item.at,
+    })
 }
 
 /// `path_regex = "/orders/(?<id>[0-9]+)"`

@@ -20,6 +20,7 @@ fn surface(routes: &[&str]) -> Surface {
             listeners: vec!["public".to_owned()],
             exposures: exposure.into_iter().collect(),
             path_regex: None,
+            rewrite: None,
             own_answer: None,
             upstream: words[3].to_owned(),
             servers: vec![format!("{}.corp.test:443", words[3])],

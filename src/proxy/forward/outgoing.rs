@@ -71,17 +71,18 @@ pub(crate) enum OutgoingBody {
     Streamed(Stream),
 }
 
-/// The head for the upstream. `own_name` is the upstream's name, for a request of HTTP/1.0 without a host: HTTP/1.1
+/// The head for the upstream, with this target in origin form. `own_name` is the upstream's name, for a request of HTTP/1.0 without a host: HTTP/1.1
 /// requires one (RFC 9112, 3.2 and 3.3).
 ///
 /// The request cannot be written as HTTP/1.1; [`Received`] should have refused it.
 pub(crate) fn head(
     received: &Received,
+    target: &[u8],
     own_name: &str,
     origin: Origin<'_>,
     body: OutgoingBody,
 ) -> Result<RequestHeader> {
-    let mut out = start(received)?;
+    let mut out = start(received, target)?;
     let host = received.host().unwrap_or(own_name.as_bytes());
     out.append_header("Host", value(Bytes::copy_from_slice(host))?)?;
     let nominated = nominated(received);
@@ -111,13 +112,12 @@ pub(crate) fn ask_for_identity(head: &mut RequestHeader) -> Result<()> {
     head.insert_header("Accept-Encoding", "identity")
 }
 
-fn start(received: &Received) -> Result<RequestHeader> {
+fn start(received: &Received, target: &[u8]) -> Result<RequestHeader> {
     let size = Some(16);
-    let target = received.origin_form();
-    let mut out = match RequestHeader::build(received.method(), &target, size) {
+    let mut out = match RequestHeader::build(received.method(), target, size) {
         Ok(out) => out,
         // Tried as it is first, so that the gateway gets the client's bytes whenever pingora can hold them.
-        Err(_) => RequestHeader::build(received.method(), &encoded(&target), size)?,
+        Err(_) => RequestHeader::build(received.method(), &encoded(target), size)?,
     };
     out.set_version(Version::HTTP_11);
     Ok(out)
@@ -348,7 +348,16 @@ mod tests {
             ("Transfer.Encoding", "chunked"),
         ];
         let received = received(&fields);
-        let sent = |origin| head(&received, "own", origin, OutgoingBody::Held(3)).unwrap();
+        let sent = |origin| {
+            head(
+                &received,
+                &received.origin_form(),
+                "own",
+                origin,
+                OutgoingBody::Held(3),
+            )
+            .unwrap()
+        };
         let stranger = sent(origin(false));
         for (name, expected) in [
             ("x-forwarded-for", vec!["192.0.2.7"]),
@@ -403,6 +412,7 @@ mod tests {
             let fields = [&[("host", "a.test")], fields].concat();
             let out = head(
                 &received(&fields),
+                b"/",
                 "own",
                 origin(true),
                 OutgoingBody::Held(0),
@@ -432,7 +442,14 @@ mod tests {
             let raw = format!("GET / HTTP/1.0\r\n{fields}\r\n");
             let head_of = Head::parse(raw.as_bytes()).unwrap();
             let received = Received::from_h1(raw.into(), head_of);
-            let out = head(&received, "own", origin(false), OutgoingBody::Held(0)).unwrap();
+            let out = head(
+                &received,
+                &received.origin_form(),
+                "own",
+                origin(false),
+                OutgoingBody::Held(0),
+            )
+            .unwrap();
             assert_eq!(get(&out, "host"), [expected], "{fields:?}");
         }
     }
@@ -446,7 +463,14 @@ mod tests {
             ("TE", "trailers"),
             ("X-Stays", "1"),
         ]);
-        let out = head(&received, "own", origin(false), OutgoingBody::Held(0)).unwrap();
+        let out = head(
+            &received,
+            &received.origin_form(),
+            "own",
+            origin(false),
+            OutgoingBody::Held(0),
+        )
+        .unwrap();
         for dropped in ["connection", "x-hop", "te", "content-length"] {
             assert!(get(&out, dropped).is_empty(), "{dropped}");
         }

@@ -67,6 +67,8 @@ pub(crate) struct Exchange {
     /// From when to when its body was held, if it is traced.
     held: Option<(Instant, Instant)>,
     route: Option<Arc<Route>>,
+    /// What the gateway is asked for, if not for what the client asked for.
+    rewritten: Option<Vec<u8>>,
     identity: identity::Identity,
     /// The limits that it has asked.
     charges: Charges,
@@ -156,6 +158,7 @@ impl Exchange {
             trace,
             held: None,
             route: None,
+            rewritten: None,
             identity: identity::Identity::default(),
             charges: Charges::default(),
             inspector: None,
@@ -206,6 +209,7 @@ impl Exchange {
                 return self.own_answer(answer).map(Decided::Answer);
             }
         };
+        self.rewrite(&route)?;
         self.exchange_token(upstream).await?;
         let upstream_request = self.upstream_request(&route, upstream).await?;
         // The body and the wait for a place take time. A route that was switched off meanwhile must not be reached.
@@ -346,6 +350,20 @@ impl Exchange {
         checked.map_err(|fault| {
             Refusal::page(400, RefusalCode::Path(fault.code)).because(fault.reason)
         })
+    }
+
+    /// Makes the target for the gateway. After the rules, which judge what came, and checked like what came.
+    fn rewrite(&mut self, route: &Route) -> Result<(), Refusal> {
+        let Some(rewrite) = &route.rewrite else {
+            return Ok(());
+        };
+        let target = rewrite.target(self, route.pass_encoded_slashes);
+        let target = target.map_err(|fault| {
+            Refusal::page(400, RefusalCode::Path(fault.code))
+                .because(format!("after the rewrite: {}", fault.reason))
+        })?;
+        self.rewritten = Some(target);
+        Ok(())
     }
 
     fn begin_inspection(&mut self, route: &Route) -> Result<(), Refusal> {

@@ -174,7 +174,11 @@ impl Exchange {
             None => OutgoingBody::Held(held.map_or(0, <[u8]>::len)),
         };
         let own_name = &upstream_request.pool.upstream.tls.server_name;
-        let mut request = outgoing::head(&self.received, own_name, origin, body)?;
+        let target = match &self.rewritten {
+            Some(target) => target.into(),
+            None => self.received.origin_form(),
+        };
+        let mut request = outgoing::head(&self.received, &target, own_name, origin, body)?;
         // Before the caller is introduced, so that nothing that is set here can stand for who is calling.
         edit_request(&self.request_edits(), &mut request)?;
         self.introduce_caller(&mut request)?;
