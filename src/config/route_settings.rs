@@ -7,7 +7,7 @@ use super::policy_settings::Policy;
 use crate::identity::RouteIdentity;
 use crate::limits::Limit;
 use crate::route::{Claim, PathRegex, Stream};
-use crate::transform::{FieldChanges, Rewrite, RouteAnswer};
+use crate::transform::{Cors, FieldChanges, Rewrite, RouteAnswer};
 use crate::upstream::Upstream;
 
 /// A part of the public surface, and where its requests go.
@@ -36,6 +36,8 @@ pub struct Route {
     pub pass_encoded_slashes: bool,
     /// The limits that its requests ask, beside those of the listener and the policy.
     pub rate_limits: Vec<Arc<Limit>>,
+    /// What pages of other origins may read of its answers; None leaves that to the gateway.
+    pub cors: Option<Arc<Cors>>,
     /// What it changes in the fields that its gateway gets, after the listener's changes.
     pub request_fields: FieldChanges,
     /// What it changes in the fields that its clients get, after the listener's changes.

@@ -63,6 +63,8 @@ pub enum SectionKind {
     Shadow,
     /// `[[routes]]`
     Route,
+    /// `[cors.NAME]`
+    Cors,
     /// `redirect` of a route
     Redirect,
     /// `respond` of a route

@@ -455,6 +455,11 @@ impl Target<'_> {
                 b.rewrite.clone().unwrap_or_else(none),
             ),
             (
+                "cors",
+                a.cors.clone().unwrap_or_else(gateway),
+                b.cors.clone().unwrap_or_else(gateway),
+            ),
+            (
                 "path_regex",
                 a.path_regex.clone().unwrap_or_else(none),
                 b.path_regex.clone().unwrap_or_else(none),

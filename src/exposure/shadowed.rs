@@ -107,6 +107,7 @@ mod tests {
             listeners: listeners.iter().map(|&name| name.to_owned()).collect(),
             exposures: BTreeMap::new(),
             path_regex: None,
+            cors: None,
             rewrite: None,
             own_answer: None,
             upstream: "orders".to_owned(),

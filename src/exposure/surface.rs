@@ -83,6 +83,9 @@ pub struct SurfaceRoute {
     /// The path and query that the gateway gets, if not the client's.
     #[serde(default)]
     pub rewrite: Option<String>,
+    /// Whose pages may read its answers, where the front door decides that.
+    #[serde(default)]
+    pub cors: Option<String>,
     /// What the front door itself answers, in words. With it there is no upstream.
     #[serde(default)]
     pub own_answer: Option<String>,
@@ -178,6 +181,7 @@ impl Surface {
                     .as_ref()
                     .map(|regex| regex.source().to_owned()),
                 rewrite: route.rewrite.as_ref().map(ToString::to_string),
+                cors: route.cors.as_ref().map(ToString::to_string),
                 own_answer: route.target.own_answer(),
                 upstream: route
                     .upstream()

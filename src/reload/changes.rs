@@ -275,6 +275,7 @@ fn is_other_route(old: &Route, new: &Route) -> bool {
         || !old.target.is_same(&new.target)
         || old.path_regex != new.path_regex
         || old.rewrite != new.rewrite
+        || old.cors != new.cors
         || old.request_fields != new.request_fields
         || old.response_fields != new.response_fields
 }

@@ -99,6 +99,11 @@ impl FieldName {
         }
     }
 
+    /// A name that the front door itself writes.
+    pub(super) fn known(name: &str) -> Self {
+        Self(name.into())
+    }
+
     /// As it is written.
     #[must_use]
     pub fn as_str(&self) -> &str {

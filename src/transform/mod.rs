@@ -1,15 +1,17 @@
 //! What a route answers itself, and what it changes in requests and answers: redirects, fixed answers, header fields,
-//! rewritten paths.
+//! rewritten paths, what pages of other origins may read.
 //!
 //! Pure: the configuration makes these values, the proxy gives them the [`Facts`] of a request and sends what they make of
 //! them. Invariant: no value of a request can end a header field or leave the host that a redirect names.
 
+mod cors;
 mod field;
 mod fixed;
 mod redirect;
 mod rewrite;
 mod template;
 
+pub use cors::{Cors, Names as CorsNames, Origin, OriginError, Origins, Preflight, PreflightFault};
 pub use field::{FieldChanges, FieldEdit, FieldError, FieldName, Message};
 pub use fixed::{FixedAnswer, RouteAnswer};
 pub use redirect::{Redirect, RedirectError, RedirectFault, RedirectHost, RedirectStatus};

@@ -17,6 +17,7 @@ mod callers;
 mod certs;
 mod connections_fuzz;
 mod cookbook;
+mod cors;
 mod coverage;
 mod crs;
 mod crs_front;

@@ -130,6 +130,9 @@ impl<'c> RouteReport<'c> {
                 }
             }
         }
+        if let Some(cors) = &surface.cors {
+            writeln!(out, "cors      {cors}; preflights are answered here")?;
+        }
         if self.route.client_certificate {
             writeln!(out, "clients   need a certificate (client_certificate)")?;
         }

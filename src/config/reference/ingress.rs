@@ -100,6 +100,13 @@ const MAIN: &[Key] = &[
         r#"[{ name = "orders", ... }]"#,
     ),
     key(
+        "cors",
+        NamedTables(SectionKind::Cors),
+        Means("none"),
+        "Which pages of other origins may read answers.",
+        r#"{ app = { ... } }"#,
+    ),
+    key(
         "redirect_hosts",
         List("host name, or `*.DOMAIN`"),
         Means("none"),

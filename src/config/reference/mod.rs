@@ -4,6 +4,7 @@
 //! for, parse every example and compare every default, so that the tables cannot go stale.
 
 mod console;
+mod cors;
 mod identity;
 mod ingress;
 mod limits;

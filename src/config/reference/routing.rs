@@ -104,6 +104,13 @@ const ROUTE: &[Key] = &[
         r#"{ path = "/v2/{below}" }"#,
     ),
     key(
+        "cors",
+        Text("name of a `[cors.NAME]` table"),
+        Means("the gateway says it"),
+        "Which pages of other origins may read its answers.",
+        r#""it""#,
+    ),
+    key(
         "path_regex",
         Text("regular expression"),
         Means("every path of `paths`"),

@@ -28,6 +28,13 @@ pub(super) const SECTIONS: &[Section] = &[
         keys: REWRITE,
     },
     Section {
+        kind: SectionKind::Cors,
+        header: "[cors.NAME]",
+        about: "Which pages of other origins may read answers of the routes that name it in `cors`. Preflights are answered \
+                by the front door.",
+        keys: super::cors::KEYS,
+    },
+    Section {
         kind: SectionKind::Redirect,
         header: "[routes.redirect]",
         about: "Sends the client elsewhere; the route has no upstream.",

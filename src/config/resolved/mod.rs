@@ -83,6 +83,10 @@ pub(crate) fn resolve(written: &WrittenConfig<'_>, context: &mut Context<'_>) ->
         has_signing: !matches!(signing, Given::Absent),
         diagnostics,
     };
+    let mut cors = Declared::new("cors table");
+    for written in &written.cors {
+        cors.declare(written.name, written.at, written.cors.clone().map(Arc::new));
+    }
     let targets = routes::Targets {
         callers: callers::defaults(&written.listeners, &listeners, &mut lookup),
         lookup,
@@ -90,6 +94,7 @@ pub(crate) fn resolve(written: &WrittenConfig<'_>, context: &mut Context<'_>) ->
         upstreams: &mut upstreams,
         policies: &mut policies,
         limits: &mut limits,
+        cors: &mut cors,
     };
     let (found, routes) = routes::resolve(&written.routes, targets, context);
     routes::check_redirects(&written.routes, &written.redirect_hosts, diagnostics);
@@ -119,6 +124,7 @@ pub(crate) fn resolve(written: &WrittenConfig<'_>, context: &mut Context<'_>) ->
     providers.warn_unused(diagnostics);
     exchanges.warn_unused(diagnostics);
     limits.warn_unused(diagnostics);
+    cors.warn_unused(diagnostics);
 
     let identity = providers.into_values();
     let identity_fields = identity.iter().flat_map(|found| found.values());

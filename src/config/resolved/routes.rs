@@ -18,7 +18,7 @@ use crate::config::written::transform::WrittenFields;
 use crate::identity::{OwnFields, RouteIdentity};
 use crate::limits::Limit;
 use crate::route::{Claim, HostPattern, RouteTable};
-use crate::transform::{FieldChanges, RedirectHost, RouteAnswer};
+use crate::transform::{Cors, FieldChanges, RedirectHost, RouteAnswer};
 
 /// A route, as far as it is sound.
 #[derive(Debug)]
@@ -36,6 +36,7 @@ pub(crate) struct Targets<'d, 's> {
     pub(crate) upstreams: &'d mut Declared<'s, Upstream>,
     pub(crate) policies: &'d mut Declared<'s, Policy>,
     pub(crate) limits: &'d mut Declared<'s, Limit>,
+    pub(crate) cors: &'d mut Declared<'s, Cors>,
     pub(crate) lookup: Lookup<'d, 's>,
     /// What listeners say of callers.
     pub(crate) callers: Defaults<'d, 's>,
@@ -123,6 +124,10 @@ fn resolve_route<'s>(
     {
         limits::warn_callers(&written.rate_limits, targets.limits, diagnostics);
     }
+    let cors = written.cors.as_ref().and_then(|name| {
+        let found = targets.cors.lookup(name, diagnostics);
+        found.ok().into()
+    });
     // Looked up before this early return, so that what it names is not reported as unused.
     let name = written.name?;
     let policy = policy.map(|policy| context.last_good.choose_route_policy(name.value, policy));
@@ -149,6 +154,7 @@ fn resolve_route<'s>(
             policy,
             identity,
             limits,
+            cors,
         ),
         claim,
     })
@@ -162,6 +168,7 @@ fn assemble(
     policy: Option<Arc<Policy>>,
     identity: Given<BTreeMap<String, Arc<RouteIdentity>>>,
     rate_limits: Option<Vec<Arc<Limit>>>,
+    cors: Given<Arc<Cors>>,
 ) -> Option<Arc<Route>> {
     let stream = written.stream.unless_faulty()?;
     let regex = written.path_regex.as_ref().unless_faulty()?;
@@ -178,6 +185,7 @@ fn assemble(
         identity: identity.or_else(BTreeMap::new)?,
         pass_encoded_slashes: written.pass_encoded_slashes?,
         rate_limits: rate_limits?,
+        cors: cors.unless_faulty()?,
         request_fields: fields(&written.fields.request)?,
         response_fields: fields(&written.fields.response)?,
     }))

@@ -12,6 +12,7 @@ pub(crate) mod callers;
 pub(crate) mod client_identity;
 pub(crate) mod console;
 pub(crate) mod console_openid;
+pub(crate) mod cors;
 pub(crate) mod crs_variables;
 pub(crate) mod destination;
 pub(crate) mod diagnostics;
@@ -59,6 +60,7 @@ pub(crate) struct WrittenConfig<'s> {
     pub(crate) client_identity: Vec<client_identity::WrittenClientIdentity<'s>>,
     pub(crate) signing: Given<identity::WrittenSigning<'s>>,
     pub(crate) exchanges: Vec<exchange::WrittenExchange<'s>>,
+    pub(crate) cors: Vec<cors::WrittenCors<'s>>,
     pub(crate) routes: Vec<routes::WrittenRoute<'s>>,
     /// The hosts beside those of routes that redirects may lead to.
     pub(crate) redirect_hosts: Vec<HostPattern>,
@@ -88,6 +90,7 @@ pub(crate) fn parse<'s>(document: &Document<'s, '_>) -> WrittenConfig<'s> {
         client_identity: clients.into_iter().map(client_identity::parse).collect(),
         signing: identity::parse_signing(document),
         exchanges: exchange::parse(document),
+        cors: cors::parse(document),
         routes: routes::parse(document),
         redirect_hosts: routes::parse_redirect_hosts(document),
         state_dir: settings::parse_state_dir(document),

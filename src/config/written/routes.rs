@@ -47,6 +47,8 @@ pub(crate) struct WrittenRoute<'s> {
     pub(crate) path_regex: Given<Placed<'s, PathRegex>>,
     pub(crate) rewrite: Given<Placed<'s, Rewrite>>,
     pub(crate) fields: WrittenFields<'s>,
+    /// The name of a `[cors.NAME]` table.
+    pub(crate) cors: Given<Placed<'s, &'s str>>,
 }
 
 /// Where a route leads.
@@ -141,6 +143,7 @@ fn parse_route<'s>(section: &mut Section<'s, '_>) -> WrittenRoute<'s> {
     let rewrite = section.optional("rewrite", transform::parse_rewrite);
     let path_regex = section.optional("path_regex", transform::parse_path_regex);
     let fields = transform::parse_fields(section);
+    let cors = section.optional("cors", Item::string);
     let policy = section.required("policy", "policy = the name of a [policies.NAME] table");
     let pass = section.optional("encoded_slashes", |item| {
         item.choice(&[("refuse", false), ("pass", true)])
@@ -177,6 +180,7 @@ fn parse_route<'s>(section: &mut Section<'s, '_>) -> WrittenRoute<'s> {
         path_regex,
         rewrite,
         fields,
+        cors,
     }
 }
 

@@ -20,6 +20,7 @@ fn surface(routes: &[&str]) -> Surface {
             listeners: vec!["public".to_owned()],
             exposures: exposure.into_iter().collect(),
             path_regex: None,
+            cors: None,
             rewrite: None,
             own_answer: None,
             upstream: words[3].to_owned(),

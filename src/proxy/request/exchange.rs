@@ -45,7 +45,7 @@ use crate::telemetry::InFlight;
 use crate::telemetry::otlp::TraceContext;
 use crate::tls::acceptor::asks_for;
 use crate::tls::{ClientCertificateMode, ClientIdentity};
-use crate::transform::FieldEdit;
+use crate::transform::{Cors, FieldEdit};
 use own_answer::OwnAnswer;
 use waf::Transaction;
 
@@ -187,12 +187,16 @@ impl Exchange {
         // After the switch, for the same reason.
         self.ask_route_limits(&route).await?;
         found?;
-        if route.client_certificate && self.client().is_none() {
-            return Err(Refusal::page(403, RefusalCode::ClientCertificate)
-                .because("the route requires a client certificate"));
+        let preflight = self.preflight_for(&route);
+        // A preflight has no credentials (Fetch standard, 4.9), so nobody is asked who is calling.
+        if preflight.is_none() {
+            if route.client_certificate && self.client().is_none() {
+                return Err(Refusal::page(403, RefusalCode::ClientCertificate)
+                    .because("the route requires a client certificate"));
+            }
+            self.check_identity(&route).await?;
+            self.ask_caller_limits(&route).await?;
         }
-        self.check_identity(&route).await?;
-        self.ask_caller_limits(&route).await?;
         self.begin_inspection(&route)?;
         self.inspect_head().await?;
         if route.stream.is_none() {
@@ -201,6 +205,10 @@ impl Exchange {
         self.inspect_body().await?;
         // After the rules, so that an attack by an odd path is inspected and logged before it is refused.
         self.check_path(&route)?;
+        if let Some(cors) = preflight {
+            self.check_exposure(&route)?;
+            return self.preflight_answer(&cors).map(Decided::Answer);
+        }
         let upstream = match &route.target {
             RouteTarget::Upstream(upstream) => upstream,
             RouteTarget::Answer(answer) => {
@@ -292,13 +300,24 @@ impl Exchange {
             let exposure = self.exposure(route);
             exposure.is_none_or(|exposure| self.front.exposures.is_on(&exposure.name))
         };
-        let found = self.snapshot.config.routes.find_among(
-            &self.connection.listener.name,
-            self.received.host(),
-            self.received.path(),
-            self.received.method(),
-            is_on,
-        );
+        let find = |method| {
+            self.snapshot.config.routes.find_among(
+                &self.connection.listener.name,
+                self.received.host(),
+                self.received.path(),
+                method,
+                &is_on,
+            )
+        };
+        let asked = self
+            .received
+            .preflight()
+            .map(|preflight| find(preflight.method));
+        let found = match asked {
+            // A preflight belongs to the route that would take the request.
+            Some(Lookup::Found(route)) if route.cors.is_some() => Lookup::Found(route),
+            _ => find(self.received.method()),
+        };
         match found {
             Lookup::Found(route) | Lookup::MethodNotAllowed { nearest: route, .. }
                 if !self.fits(route) =>
@@ -313,6 +332,12 @@ impl Exchange {
             }
             Lookup::NotFound => Err(Refusal::no_route(self.received.path())),
         }
+    }
+
+    /// What answers this request, if it is the preflight of a request for the route.
+    fn preflight_for(&self, route: &Route) -> Option<Arc<Cors>> {
+        let cors = route.cors.as_ref()?;
+        self.received.preflight().map(|_| Arc::clone(cors))
     }
 
     /// Whether the whole path is one that the route takes.
@@ -433,7 +458,7 @@ impl Exchange {
             session.set_keepalive(None);
         }
         self.connection.writes.until_flush();
-        let edits = self.listener_edits();
+        let edits = self.refusal_edits(refusal.code);
         let answered = refusal::answer(&mut session, &refusal, self.page_style(&edits)).await;
         let refusal = match &answered {
             Ok(()) => refusal,

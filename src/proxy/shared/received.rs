@@ -11,7 +11,10 @@ use pingora::http::RequestHeader;
 
 use crate::config::IpNetwork;
 use crate::limits;
-use http_strict::{BodyFraming, H2Head, Head, HeadError, HeadLimits, TargetForm, check_h2};
+use crate::transform::Preflight;
+use http_strict::{
+    BodyFraming, H2Head, Head, HeadError, HeadLimits, TargetForm, check_h2, is_token,
+};
 use waf::Transaction;
 
 /// A request head. [`Head::parse_within`] or [`check_h2`] has checked it.
@@ -248,6 +251,29 @@ impl Received {
             .flat_map(|(_, value)| value.split(|&b| b == b','))
             .map(<[u8]>::trim_ascii)
             .filter(|element| !element.is_empty())
+    }
+
+    /// What a browser asks before it lets a page send a request (Fetch standard, 3.2.2).
+    #[must_use]
+    pub(crate) fn preflight(&self) -> Option<Preflight<'_>> {
+        if self.method() != b"OPTIONS" {
+            return None;
+        }
+        let mut methods = self.values(b"access-control-request-method");
+        let method = methods.next().filter(|method| is_token(method))?;
+        let is_one = methods.next().is_none();
+        is_one.then_some(Preflight {
+            origin: self.origin()?,
+            method,
+        })
+    }
+
+    /// The origin of the page that asks. None if it is told twice: nobody knows which one is right.
+    #[must_use]
+    pub(crate) fn origin(&self) -> Option<&[u8]> {
+        let mut origins = self.values(b"origin");
+        let origin = origins.next()?;
+        origins.next().is_none().then_some(origin)
     }
 
     #[must_use]

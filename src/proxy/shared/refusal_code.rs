@@ -17,6 +17,8 @@ pub(crate) enum RefusalCode {
     ClientClosed,
     /// `connection_auth = "refuse"` refuses a login that is bound to the connection.
     ConnectionAuth,
+    /// A page of another origin must not send the request that it asks for.
+    Cors,
     /// The route's exposure is off.
     ExposureOff,
     /// What HTTP forbids, by the code of [`http_strict::HeadError`].
@@ -69,6 +71,7 @@ impl RefusalCode {
             Self::ClientCertificate => "client_certificate",
             Self::ClientClosed => "client_closed",
             Self::ConnectionAuth => "connection_auth",
+            Self::Cors => "cors",
             Self::ExposureOff => "exposure_off",
             Self::InsufficientScope => "insufficient_scope",
             Self::InspectionBusy => "inspection_busy",

@@ -7,6 +7,7 @@ use serde_json::Value;
 use super::Exchange;
 use crate::hex::hex;
 use crate::limits::Head;
+use crate::proxy::shared::refusal_code::RefusalCode;
 use crate::route::normalize_host;
 use crate::transform::{Facts, FieldEdit, TlsFact, Variable};
 
@@ -28,10 +29,24 @@ impl Exchange {
         edits
     }
 
-    /// The same, and what the route changes: for answers that the route has, and for no refusal.
+    /// The same, and what lets a page of another origin read it: without that no page could tell a refusal from a network
+    /// that fails. Not where the route must not be noticed.
+    pub(super) fn refusal_edits(&self, code: RefusalCode) -> Vec<FieldEdit> {
+        let mut edits = self.listener_edits();
+        let cors = self.route.as_ref().and_then(|route| route.cors.as_ref());
+        if let Some(cors) = cors.filter(|_| code != RefusalCode::ExposureOff) {
+            cors.change_answer(self.received.origin(), &mut edits);
+        }
+        edits
+    }
+
+    /// What listener and route change in an answer that the route has.
     pub(super) fn answer_edits(&self) -> Vec<FieldEdit> {
         let mut edits = self.listener_edits();
         if let Some(route) = &self.route {
+            if let Some(cors) = &route.cors {
+                cors.change_answer(self.received.origin(), &mut edits);
+            }
             route.response_fields.make(self, &mut edits);
         }
         edits

@@ -51,7 +51,7 @@ impl Exchange {
             request_id: self.id.clone(),
             accept: self.received.header(b"accept").map(<[u8]>::to_vec),
             head: self.received.method() == b"HEAD",
-            refusal_edits: self.listener_edits().into(),
+            refusal_edits: self.refusal_edits(RefusalCode::Upstream).into(),
             pinned: pool.pinned(self.received.headers()),
             logins: Arc::clone(&self.connection.logins),
             own,
@@ -242,7 +242,7 @@ impl Exchange {
         if !began {
             parts.session.set_keepalive(None);
             self.connection.writes.until_flush();
-            let edits = &self.listener_edits();
+            let edits = &self.refusal_edits(refusal.code);
             let style = self.page_style(edits);
             let answered = refusal::answer(&mut parts.session, &refusal, style).await;
             parts.finished = answered.is_ok();

@@ -11,7 +11,7 @@ use crate::proxy::request::body;
 use crate::proxy::shared::field_edits::edit_answer;
 use crate::proxy::shared::refusal::{Refusal, add_limit_fields};
 use crate::proxy::shared::refusal_code::RefusalCode;
-use crate::transform::{FieldEdit, RouteAnswer};
+use crate::transform::{Cors, FieldEdit, PreflightFault, RouteAnswer};
 
 /// What a client gets from a route without an upstream.
 pub(super) struct OwnAnswer {
@@ -45,6 +45,27 @@ impl Exchange {
             status,
             location,
             body,
+            edits,
+        })
+    }
+
+    /// What a browser is told that asks before it sends a request of a page.
+    pub(super) fn preflight_answer(&self, cors: &Cors) -> Result<OwnAnswer, Refusal> {
+        let refuse = |fault: PreflightFault| {
+            Refusal::page(403, RefusalCode::Cors).because(format!("cors {}: {fault}", cors.name))
+        };
+        let preflight = self.received.preflight();
+        let preflight = preflight.ok_or_else(|| refuse(PreflightFault::Origin))?;
+        let requested = self.received.elements(b"access-control-request-headers");
+        let told = cors
+            .answer_preflight(preflight, requested)
+            .map_err(refuse)?;
+        let mut edits = self.listener_edits();
+        edits.extend(told);
+        Ok(OwnAnswer {
+            status: 204,
+            location: None,
+            body: Bytes::new(),
             edits,
         })
     }
