@@ -86,6 +86,14 @@ impl fmt::Display for FrontDoorError {
                 file.display()
             ),
             Self::TokenFile(error) => error.fmt(f),
+            Self::Unreachable { address, source }
+                if source.kind() == io::ErrorKind::PermissionDenied =>
+            {
+                write!(
+                    f,
+                    "this user may not connect to {address}: only the front door's own user and root may"
+                )
+            }
             Self::Unreachable { address, source } => {
                 write!(f, "no front door answers at {address}: {source}")
             }
@@ -138,6 +146,16 @@ impl FrontDoor {
     ) -> Result<Answer, FrontDoorError> {
         let (Admin { address, token }, _) = self.locate()?;
         client::call(&address, token.as_ref(), method, path, body)
+            .map_err(|source| FrontDoorError::Unreachable { address, source })
+    }
+
+    /// Asks for what everybody may see, without a token: whatever listens at the address learns no secret.
+    ///
+    /// # Errors
+    /// The front door cannot be found, or it does not answer.
+    pub(super) fn probe(&self, path: &str) -> Result<Answer, FrontDoorError> {
+        let (Admin { address, .. }, _) = self.locate()?;
+        client::call(&address, None, "GET", path, &[])
             .map_err(|source| FrontDoorError::Unreachable { address, source })
     }
 

@@ -27,6 +27,7 @@ mod exit;
 mod expose;
 mod front_door;
 mod headers;
+mod healthcheck;
 mod identity;
 mod limits;
 mod offline;
@@ -36,6 +37,7 @@ mod routes;
 pub mod rules;
 mod run;
 mod status;
+mod version;
 
 use self::error::{CommandError, shown_or_reported};
 use self::output::Output;
@@ -84,6 +86,8 @@ enum Verb {
     Reload(reload::Args),
     /// Show the state of the running front door.
     Status(status::Args),
+    /// Ask the running front door whether it is ready; for HEALTHCHECK and probes.
+    Healthcheck(healthcheck::Args),
     /// Find out why the proxy does not use an upstream, and how to fix it.
     Doctor(doctor::Args),
     /// List certificates, rehearse a new CA, make certificates for development.
@@ -102,6 +106,8 @@ enum Verb {
     Console(console::Args),
     /// Check, list, test and explain rules; replay requests through them.
     Rules(rules::Args),
+    /// Show the version of this binary and of what is compiled into it.
+    Version(version::Args),
     /// Print a completion script for a shell.
     Completions {
         /// The shell to complete in.
@@ -134,6 +140,7 @@ pub fn main() -> ExitCode {
         Verb::Demo(args) => demo::run(&args),
         Verb::Reload(args) => reload::run(&args),
         Verb::Status(args) => status::run(&args),
+        Verb::Healthcheck(args) => healthcheck::run(&args),
         Verb::Doctor(args) => doctor::run(&args),
         Verb::Certs(args) => certs::run(&args),
         Verb::Headers(args) => headers::run(&args),
@@ -143,6 +150,7 @@ pub fn main() -> ExitCode {
         Verb::Events(args) => events::run(&args),
         Verb::Console(args) => console::run(&args),
         Verb::Rules(args) => rules::run(&args),
+        Verb::Version(args) => version::run(&args),
         Verb::Completions { shell } => match completions(shell) {
             Ok(script) => print(&script),
             Err(error) => CommandError::from(error).report(Output::Human),
@@ -164,7 +172,9 @@ fn refuse_usage(error: &clap::Error) -> ExitCode {
     // `args` would panic where an argument is no UTF-8.
     let words = std::env::args_os().map(|word| word.to_string_lossy().into_owned());
     let words: Vec<String> = words.collect();
-    let asks_json = words.iter().any(|word| word == "--output=json")
+    let asks_json = words
+        .iter()
+        .any(|word| word == "--output=json" || word == "--json")
         || words.windows(2).any(|pair| pair == ["--output", "json"]);
     // `--help` and `--version` come as errors as well; their text goes to standard output.
     if !(error.use_stderr() && asks_json) {

@@ -159,6 +159,9 @@ fn failures_are_json_where_json_is_asked_for() {
         (&["expose", "off", "--all"], 1),
         (&["reload"], 1),
         (&["status"], 1),
+        (&["healthcheck"], 1),
+        (&["version", "--nonsense"], 2),
+        (&["version", "--json", "--nonsense"], 2),
         (&["certs", "list", "-c", "broken.toml"], 1),
         (&["certs", "rehearse", "--trust", "onprm", "ca.pem"], 1),
         (&["certs", "rehearse", "--trust", "onprem", "none.pem"], 1),
@@ -204,6 +207,27 @@ fn failures_are_json_where_json_is_asked_for() {
             .unwrap_or_else(|error| panic!("{arguments:?}: {error}: {output:?}"));
         assert_eq!(report["ok"], false, "{arguments:?}");
         assert!(output.stderr.is_empty(), "{arguments:?}: {output:?}");
+    }
+}
+
+#[test]
+fn version_says_what_is_compiled_in() {
+    let folder = Folder::new("version");
+    let version = |arguments: &[&str]| {
+        let output = folder.run(&[&["version"], arguments].concat());
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let json = version(&["--json"]);
+    assert_eq!(json, version(&["--output", "json"]));
+    let report: serde_json::Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(report["version"], env!("CARGO_PKG_VERSION"));
+    assert_eq!(report["engine"], waf::VERSION);
+    assert!(report["openssl"].as_str().unwrap().starts_with("OpenSSL "));
+    let human = version(&[]);
+    for key in ["version", "engine", "pingora", "openssl", "target"] {
+        let value = report[key].as_str().unwrap();
+        assert!(human.contains(value), "{key}: {human}");
     }
 }
 

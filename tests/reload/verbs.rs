@@ -5,10 +5,11 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
 use serde_json::Value;
+use tokio::io::AsyncWriteExt;
 
 use crate::process::Process;
 use crate::world::{World, until};
-use support::ports;
+use support::{client, ports};
 
 const TWO_EXPOSURES: &str = r#"
 [exposures.public]
@@ -219,4 +220,75 @@ async fn a_service_needs_no_folders_in_its_configuration() {
     process.signal("-TERM");
     assert_eq!(process.ended().await, Some(0));
     drop(world);
+}
+
+#[tokio::test]
+async fn healthcheck_says_whether_it_serves() {
+    let mut world = world().await;
+    let folder = world.front.folder.clone();
+    let (code, said, told) = verb(&folder, &["healthcheck"]).await;
+    assert_eq!((code, said.as_str()), (Some(0), "ready\n"), "{told}");
+    // A refused reload does not take it out of service.
+    world.write("front.pem", "no certificate");
+    verb(&folder, &["reload"]).await;
+    let (code, said, _) = verb(&folder, &["healthcheck", "--output", "json"]).await;
+    let report: Value = serde_json::from_str(&said).unwrap();
+    assert_eq!((code, &report["ok"]), (Some(0), &Value::Bool(true)));
+
+    // While the body of a request is missing, the front door waits for it.
+    let unfinished = b"POST /orders/1 HTTP/1.1\r\nHost: api.test\r\nContent-Length: 5\r\n\r\n";
+    let client = client::connect(world.front.address, Some("api.test"), b"").await;
+    let mut client = client.unwrap();
+    client.write_all(unfinished).await.unwrap();
+    let is_held = || world.front.metrics.requests_in_flight.value() == 1;
+    until("the request is there", async || is_held()).await;
+    world.front.begin_stop();
+    let mut said = String::new();
+    until("it is not ready", async || {
+        let (code, ready, _) = verb(&folder, &["healthcheck"]).await;
+        said = ready;
+        code == Some(1)
+    })
+    .await;
+    assert!(said.starts_with("not ready: shutdown failed"), "{said}");
+    let (code, said, told) = verb(&folder, &["healthcheck", "--live"]).await;
+    assert_eq!((code, said.as_str()), (Some(0), "live\n"), "{told}");
+    client.write_all(b"hello").await.unwrap();
+    world.front.stopped().await;
+}
+
+/// One that accepts and says nothing, and one that is something else.
+#[tokio::test]
+async fn healthcheck_ends_in_time_and_sends_no_token() {
+    let made = tempfile::tempdir().unwrap();
+    let folder = made.path();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let at = listener.local_addr().unwrap().to_string();
+    let setup = format!("admin = \"{at}\"\nadmin_token_file = \"token\"\n");
+    fs::write(folder.join("drawbridge.toml"), setup).unwrap();
+    fs::write(folder.join("token"), "a-token-of-enough-characters").unwrap();
+    let asked = std::thread::spawn(move || {
+        let (mut silent, _) = listener.accept().unwrap();
+        let mut head = [0; 1024];
+        let length = std::io::Read::read(&mut silent, &mut head).unwrap();
+        // The answer never comes, and the connection stays.
+        let (mut other, _) = listener.accept().unwrap();
+        // What is unread when it closes would reset the connection.
+        let _ = std::io::Read::read(&mut other, &mut [0; 1024]).unwrap();
+        let answer = b"HTTP/1.1 404 Not Found\r\ncontent-length: 0\r\n\r\n";
+        std::io::Write::write_all(&mut other, answer).unwrap();
+        (
+            String::from_utf8_lossy(&head[..length]).into_owned(),
+            silent,
+        )
+    });
+    let (code, _, told) = verb(folder, &["healthcheck", "--timeout", "1s"]).await;
+    assert_eq!(code, Some(1));
+    assert!(told.contains("no answer within 1 s"), "{told}");
+    let (code, _, told) = verb(folder, &["healthcheck", "--admin", &at]).await;
+    assert_eq!(code, Some(1));
+    assert!(told.contains("404"), "{told}");
+    let (head, _silent) = asked.join().unwrap();
+    assert!(head.starts_with("GET /readyz"), "{head}");
+    assert!(!head.contains("a-token"), "{head}");
 }

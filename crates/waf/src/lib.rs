@@ -112,6 +112,9 @@ pub use transaction::{
     MatchedRule, RuleTime, RuleTimes, TraceEvent, TraceKind, Transaction, Use, Watched, mask_known,
 };
 
+/// The version of the engine.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
 /// The examples of the README.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
