@@ -29,6 +29,7 @@ mod front_door;
 mod headers;
 mod healthcheck;
 mod identity;
+mod init;
 mod limits;
 mod offline;
 mod output;
@@ -44,6 +45,7 @@ use self::output::Output;
 
 const EXAMPLES: &str = "\
 Examples:
+  drawbridge init                                    a configuration to begin with
   drawbridge demo                                    a front door, two gateways and curl lines to try
   drawbridge check                                   every problem of ./drawbridge.toml and its files at once
   drawbridge run --config drawbridge.toml            serve
@@ -76,6 +78,8 @@ enum Verb {
     Run(run::Args),
     /// Report every problem of a configuration, its rules and its certificates.
     Check(check::Args),
+    /// Write a configuration to begin with, which is safe and passes `check`.
+    Init(init::Args),
     /// Say what becomes reachable from one configuration to another.
     Diff(diff::Args),
     /// Show what is exposed, and switch it off and on.
@@ -135,6 +139,7 @@ pub fn main() -> ExitCode {
     match verb {
         Verb::Run(args) => run::run(&args),
         Verb::Check(args) => check::run(&args),
+        Verb::Init(args) => init::run(&args),
         Verb::Diff(args) => diff::run(&args),
         Verb::Expose(args) => expose::run(&args),
         Verb::Demo(args) => demo::run(&args),

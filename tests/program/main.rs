@@ -18,6 +18,7 @@ mod docs;
 mod false_positives;
 mod fuzz;
 mod get_crs;
+mod init;
 mod layers;
 mod licences;
 mod lint;
