@@ -7,7 +7,7 @@ CARGO_TARGET_DIR ?= target
 PREFIX ?= /usr/local
 export CARGO_TARGET_DIR
 
-.PHONY: demo test check bench build install install-deps clean
+.PHONY: demo test check bench build install packages install-deps clean
 
 # ARGS="--dir DIR --bind ADDRESS" goes to `drawbridge demo`.
 demo: install-deps
@@ -29,7 +29,7 @@ bench: build
 	@scripts/bench
 
 build: install-deps
-	cargo build --release
+	@scripts/release-build
 
 install: build
 	install -d "$(DESTDIR)$(PREFIX)/bin" "$(DESTDIR)$(PREFIX)/share/man/man1" \
@@ -41,6 +41,10 @@ install: build
 	"$(CARGO_TARGET_DIR)/release/drawbridge" completions bash > "$(DESTDIR)$(PREFIX)/share/bash-completion/completions/drawbridge"
 	"$(CARGO_TARGET_DIR)/release/drawbridge" completions zsh > "$(DESTDIR)$(PREFIX)/share/zsh/site-functions/_drawbridge"
 	"$(CARGO_TARGET_DIR)/release/drawbridge" completions fish > "$(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/drawbridge.fish"
+
+# A Debian package, a tarball and an SBOM, in target/packages.
+packages: install-deps
+	@scripts/packages
 
 install-deps:
 	@scripts/install-deps

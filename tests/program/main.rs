@@ -22,6 +22,7 @@ mod init;
 mod layers;
 mod licences;
 mod lint;
+mod packages;
 mod replay;
 mod rules;
 mod screens;
