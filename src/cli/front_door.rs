@@ -264,3 +264,21 @@ fn configured_admin(file: &Path) -> Result<Admin, FrontDoorError> {
         .or_else(config::installed_admin)
         .ok_or_else(|| FrontDoorError::NoAdminAddress(file.to_owned()))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whoever may not connect would otherwise look for a front door that does not run.
+    #[test]
+    fn a_user_without_the_right_is_told_so() {
+        let unreachable = |kind: io::ErrorKind| FrontDoorError::Unreachable {
+            address: AdminAddress::Unix("/run/drawbridge/admin.sock".into()),
+            source: kind.into(),
+        };
+        let denied = unreachable(io::ErrorKind::PermissionDenied).to_string();
+        assert!(denied.starts_with("this user may not connect"), "{denied}");
+        let absent = unreachable(io::ErrorKind::NotFound).to_string();
+        assert!(absent.starts_with("no front door answers"), "{absent}");
+    }
+}

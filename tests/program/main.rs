@@ -13,6 +13,7 @@ mod baseline;
 mod check;
 mod config;
 mod console;
+mod container;
 mod demo;
 mod docs;
 mod false_positives;
