@@ -17,6 +17,7 @@ const DOCUMENTS: &[&str] = &[
     "docs/identity-cookbook.md",
     "docs/identity.md",
     "docs/ingress.md",
+    "docs/install.md",
     "docs/limits.md",
     "docs/metrics.md",
     "docs/questions.md",
