@@ -50,6 +50,15 @@ struct ListenerName<'s> {
     listener: Option<Arc<Listener>>,
 }
 
+/// The sections that one route names, as far as they are sound.
+struct NamedSections {
+    target: Option<RouteTarget>,
+    policy: Option<Arc<Policy>>,
+    identity: Given<BTreeMap<String, Arc<RouteIdentity>>>,
+    limits: Option<Vec<Arc<Limit>>>,
+    cors: Given<Arc<Cors>>,
+}
+
 /// The routes as far as they are sound. There is no table if one is faulty or claims what another claims.
 pub(crate) fn resolve<'s>(
     written: &[WrittenRoute<'s>],
@@ -143,19 +152,17 @@ fn resolve_route<'s>(
         check_reachable(&name, hosts, listeners, diagnostics);
     }
     let claim = claim_of(written, listeners);
+    let named = NamedSections {
+        target,
+        policy,
+        identity,
+        limits,
+        cors,
+    };
     Some(ResolvedRoute {
         name: name.value,
         at: name.at,
-        route: assemble(
-            written,
-            name.value,
-            claim.as_ref(),
-            target,
-            policy,
-            identity,
-            limits,
-            cors,
-        ),
+        route: assemble(written, name.value, claim.as_ref(), named),
         claim,
     })
 }
@@ -164,11 +171,7 @@ fn assemble(
     written: &WrittenRoute<'_>,
     name: &str,
     claim: Option<&Claim>,
-    target: Option<RouteTarget>,
-    policy: Option<Arc<Policy>>,
-    identity: Given<BTreeMap<String, Arc<RouteIdentity>>>,
-    rate_limits: Option<Vec<Arc<Limit>>>,
-    cors: Given<Arc<Cors>>,
+    sections: NamedSections,
 ) -> Option<Arc<Route>> {
     let stream = written.stream.unless_faulty()?;
     let regex = written.path_regex.as_ref().unless_faulty()?;
@@ -177,15 +180,15 @@ fn assemble(
         name: name.to_owned(),
         claim: claim?.clone(),
         path_regex: regex.map(|regex| regex.value.clone()),
-        target: target?,
+        target: sections.target?,
         rewrite: rewrite.map(|rewrite| rewrite.value.clone()),
-        policy: policy?,
+        policy: sections.policy?,
         stream: stream.map(|stream| stream.value),
         client_certificate: written.client_certificate.unless_faulty()?.is_some(),
-        identity: identity.or_else(BTreeMap::new)?,
+        identity: sections.identity.or_else(BTreeMap::new)?,
         pass_encoded_slashes: written.pass_encoded_slashes?,
-        rate_limits: rate_limits?,
-        cors: cors.unless_faulty()?,
+        rate_limits: sections.limits?,
+        cors: sections.cors.unless_faulty()?,
         request_fields: fields(&written.fields.request)?,
         response_fields: fields(&written.fields.response)?,
     }))

@@ -306,7 +306,7 @@ impl Exchange {
                 self.received.host(),
                 self.received.path(),
                 method,
-                &is_on,
+                is_on,
             )
         };
         let asked = self
