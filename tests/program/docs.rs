@@ -21,6 +21,7 @@ const DOCUMENTS: &[&str] = &[
     "docs/limits.md",
     "docs/metrics.md",
     "docs/questions.md",
+    "docs/redirects.md",
     "docs/security.md",
     "rules/README.md",
 ];
