@@ -17,7 +17,7 @@ use crate::identity::{OwnFields, Provider, Signing};
 use crate::limits::Limit;
 use crate::route::{Exposures, Pairs, RouteTable};
 use crate::tls::{CertifiedKey, TrustBundle};
-use crate::transform::FieldChanges;
+use crate::transform::{ErrorPages, FieldChanges, SecurityHeaders};
 use seclang::diagnostic::Diagnostic;
 use waf::{Reads, RuleSet, Store, UnparsedBodies};
 
@@ -68,6 +68,8 @@ pub struct Config {
     pub signing: Option<Arc<Signing>>,
     /// Where callers' tokens are exchanged for others, by name.
     pub exchanges: BTreeMap<String, Arc<Exchanger>>,
+    /// What refusals look like, in the order of the names.
+    pub error_pages: Vec<Arc<ErrorPages>>,
     /// Its routes name listeners, upstreams and policies that exist here.
     pub routes: RouteTable<Arc<Route>>,
     /// They name routes and listeners that exist here.
@@ -189,6 +191,10 @@ pub struct Listener {
     pub request_fields: FieldChanges,
     /// What it changes in the fields that clients get, whoever answers.
     pub response_fields: FieldChanges,
+    /// What it tells browsers, whoever answers.
+    pub security_headers: Option<Arc<SecurityHeaders>>,
+    /// What its refusals look like; None: the pages of the program.
+    pub error_pages: Option<Arc<ErrorPages>>,
 }
 
 /// What new certificates may lack of what those that serve have.
@@ -337,6 +343,8 @@ pub enum Unit {
     Identity(String),
     /// The keys that sign tokens for gateways.
     Signing,
+    /// A set of error pages, by its name.
+    ErrorPages(String),
     /// The whole configuration.
     Configuration,
     /// The settings that only a restart can change.
@@ -354,6 +362,7 @@ impl std::fmt::Display for Unit {
             Self::Console => f.write_str("console"),
             Self::Identity(name) => write!(f, "identity {name}"),
             Self::Signing => f.write_str("signing"),
+            Self::ErrorPages(name) => write!(f, "error pages {name}"),
             Self::Configuration => f.write_str("configuration"),
             Self::Restart => f.write_str("restart"),
         }

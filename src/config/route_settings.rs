@@ -7,7 +7,7 @@ use super::policy_settings::Policy;
 use crate::identity::RouteIdentity;
 use crate::limits::Limit;
 use crate::route::{Claim, PathRegex, Stream};
-use crate::transform::{Cors, FieldChanges, Rewrite, RouteAnswer};
+use crate::transform::{Cors, ErrorPages, FieldChanges, Rewrite, RouteAnswer, SecurityHeaders};
 use crate::upstream::Upstream;
 
 /// A part of the public surface, and where its requests go.
@@ -42,6 +42,10 @@ pub struct Route {
     pub request_fields: FieldChanges,
     /// What it changes in the fields that its clients get, after the listener's changes.
     pub response_fields: FieldChanges,
+    /// What it tells browsers, in place of the listener's.
+    pub security_headers: Option<Arc<SecurityHeaders>>,
+    /// What its refusals look like, where the listener's pages do not decide.
+    pub error_pages: Option<Arc<ErrorPages>>,
 }
 
 /// Where the requests of a route go.

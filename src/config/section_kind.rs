@@ -65,6 +65,12 @@ pub enum SectionKind {
     Route,
     /// `[cors.NAME]`
     Cors,
+    /// `[error_pages.NAME]`
+    ErrorPages,
+    /// `[security_headers.NAME]`
+    SecurityHeaders,
+    /// `hsts` of a set of security headers
+    Hsts,
     /// `redirect` of a route
     Redirect,
     /// `respond` of a route

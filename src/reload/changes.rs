@@ -10,6 +10,7 @@ use crate::config::{Config, Listener, ListenerKind, Policy, Route, Upstream};
 use crate::identity::issuer::Endpoint;
 use crate::tls::reason::time_text;
 use crate::tls::{CertifiedKey, ClientCas};
+use crate::transform::ErrorPages;
 use waf::RuleSet;
 
 /// The most changes that a line names; the others are counted. A reload can change every route.
@@ -85,6 +86,17 @@ pub fn changes(old: &Config, new: &Config) -> Vec<String> {
             });
         },
     );
+    let pages = |config: &Config| -> BTreeMap<String, Arc<ErrorPages>> {
+        let pages = config.error_pages.iter();
+        pages.map(|p| (p.name.clone(), Arc::clone(p))).collect()
+    };
+    compare(
+        "error pages",
+        &pages(old),
+        &pages(new),
+        &mut changes,
+        |old, new, changes| push_if(changes, old != new, || format!("error pages {}", new.name)),
+    );
     compare(
         "route",
         &routes(old),
@@ -156,10 +168,11 @@ fn compare<T>(
 fn listener(old: &Listener, new: &Listener, changes: &mut Vec<String>) {
     let name = &new.name;
     let plain = |l: &Listener| {
-        format!(
-            "{:?} {:?} {:?} {:?} {:?} {:?}",
-            l.bind, l.limits, l.trusted_proxies, l.jwks_path, l.request_fields, l.response_fields
-        )
+        let limits = (&l.bind, &l.limits, &l.trusted_proxies, &l.jwks_path);
+        let fields = (&l.request_fields, &l.response_fields, &l.security_headers);
+        // Other pages are named by themselves.
+        let pages = l.error_pages.as_ref().map(|pages| &pages.name);
+        format!("{limits:?} {fields:?} {pages:?}")
     };
     let mut other = plain(old) != plain(new);
     match (&old.kind, &new.kind) {
@@ -270,6 +283,7 @@ fn is_other_route(old: &Route, new: &Route) -> bool {
             identity,
         )
     };
+    let pages = |route: &Route| route.error_pages.as_ref().map(|pages| pages.name.clone());
     rest(old) != rest(new)
         || old.claim != new.claim
         || !old.target.is_same(&new.target)
@@ -278,6 +292,8 @@ fn is_other_route(old: &Route, new: &Route) -> bool {
         || old.cors != new.cors
         || old.request_fields != new.request_fields
         || old.response_fields != new.response_fields
+        || old.security_headers != new.security_headers
+        || pages(old) != pages(new)
 }
 
 #[cfg(test)]

@@ -39,6 +39,8 @@ pub enum FieldEdit {
     Remove(FieldName),
     /// The field's only value.
     Set(FieldName, Vec<u8>),
+    /// Its value where the message has no such field.
+    SetIfMissing(FieldName, Vec<u8>),
     /// One more value.
     Add(FieldName, Vec<u8>),
 }

@@ -628,3 +628,47 @@ encoded_slashes = "pass"
         (64 << 20, seconds(7))
     );
 }
+
+#[test]
+fn looks_of_answers_are_checked() {
+    let folder = Folder::new();
+    folder.write("sound.html", "{{status}}");
+    folder.write("wrong.html", "<p>\n {{nope}}");
+    folder.write("wrong.json", "[]");
+    let wrong = r#"
+[security_headers.house]
+hsts = { days = 30, subdomains = true, preload = true }
+csp = "default-src 'none'; scriptsrc 'self'"
+frame = "SAMEORIGIN"
+permissions = "a\tb"
+[error_pages.house]
+html = { default = "sound.html", 200 = "sound.html", waff = "sound.html", 403 = "none.html" }
+[error_pages.broken]
+html = { 404 = "wrong.html" }
+json = { default = "wrong.json" }
+[error_pages.empty]
+"#;
+    let named = SAMPLE.replacen(
+        "[listeners.public]",
+        "[listeners.public]\nsecurity_headers = \"house\"\nerror_pages = \"hose\"",
+        1,
+    );
+    let said = folder.diagnostics(&format!("{named}{wrong}"));
+    let said: Vec<&str> = said.iter().map(String::as_str).collect();
+    for expected in [
+        "there is no set of error pages \"hose\"",
+        "\"preload\" needs subdomains = true and 365 days or more: no browser lists the host otherwise",
+        "CSP has no directive \"scriptsrc\"",
+        "\"frame\" must be \"deny\" or \"same-origin\"",
+        "\"permissions\" must have 1 to 8192 printable characters of ASCII and no blank at an end",
+        "\"200\" is no refusal: write a status from 400 to 599, 4xx, 5xx, default, or one of body_too_large, client_certificate, \
+         exposure_off, insufficient_scope, rate_limited, unauthenticated, upstream, waf",
+        "\"waff\" is no refusal",
+        "there is no variable {{nope}}; a page has {{status}}, {{title}} and {{request_id}}",
+        "the page is no JSON object: ",
+        "error pages \"empty\" have no page",
+    ] {
+        let found = said.iter().filter(|line| line.contains(expected));
+        assert_eq!(found.count(), 1, "{expected}\n{}", said.join("\n"));
+    }
+}

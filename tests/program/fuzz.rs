@@ -6,6 +6,7 @@
 #[path = "../../fuzz/src/lib.rs"]
 mod targets;
 
+use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
@@ -15,7 +16,12 @@ use drawbridge::identity::issuer::{Discovery, parse_denied};
 use drawbridge::outbound::{Destination, Limits, Settings};
 use drawbridge::review::Har;
 use drawbridge::telemetry::otlp::{Incoming, TraceContext};
+use drawbridge::transform::{
+    Facts, PageFacts, PageFormat, PageText, Redirect, RedirectHost, RedirectStatus, Rewrite,
+    Template, Use, Variable,
+};
 use identity::{Expectations, Introspection, KeySet, Token, verify};
+use serde_json::Value;
 use targets as t;
 
 /// Inputs of one target where no time is given.
@@ -330,6 +336,105 @@ fn read_segment(data: &[u8]) {
         if let Some(event) = Event::decode(&frame) {
             assert!(event.head.len() + event.body.len() <= rest.len());
         }
+    }
+}
+
+/// Texts with variables, and the values of a request: the text in the first line, path, query, host and claim in the others.
+/// No other runner: see above.
+#[test]
+fn templates() {
+    let seeds: [&[u8]; 6] = [
+        b"/new/{below}?{query}\n/a/b%20c\nx=1\napi.test\nanna",
+        b"https://{host}:8443{path}\n//evil.test/\n\napi.test",
+        b"https://api.test/{path.id}?q={below}&{query}\n/a@b\nx",
+        b"/v2/.{below}/x\n/a/.\n",
+        b"{claim.sub} {{a}} {client}\n\n\n\nj\r\nX: 1",
+        b"<p>{{status}} {{title}} {{request_id}}</p>{{",
+    ];
+    run(fill_template, &seeds, ROUNDS);
+}
+
+/// A request whose values are any bytes.
+struct Values<'v> {
+    path: &'v [u8],
+    query: &'v [u8],
+    host: &'v [u8],
+    claim: Value,
+}
+
+impl Facts for Values<'_> {
+    fn text(&self, variable: &Variable) -> Option<Cow<'_, [u8]>> {
+        Some(Cow::Borrowed(match variable {
+            Variable::Query => self.query,
+            Variable::Host => self.host,
+            _ => self.path,
+        }))
+    }
+
+    fn claim(&self, _name: &str) -> Option<&Value> {
+        Some(&self.claim)
+    }
+}
+
+fn fill_template(data: &[u8]) {
+    let mut lines = data.splitn(5, |byte| *byte == b'\n');
+    let Some(text) = lines.next().and_then(|line| std::str::from_utf8(line).ok()) else {
+        return;
+    };
+    let mut next = || lines.next().unwrap_or_default();
+    let values = Values {
+        path: next(),
+        query: next(),
+        host: next(),
+        claim: String::from_utf8_lossy(next()).into(),
+    };
+    let is_url = |made: &[u8]| made.iter().all(u8::is_ascii_graphic);
+    if let Ok(template) = Template::parse(text, Use::Url) {
+        assert!(is_url(&template.url(&values)));
+        assert!(is_url(&template.query(&values)));
+    }
+    if let Ok(template) = Template::parse(text, Use::Field) {
+        let field = template.field(&values).unwrap_or_default();
+        assert!(field.iter().all(|byte| matches!(byte, b' '..=b'~')));
+    }
+    if let Ok(redirect) = Redirect::parse(text, RedirectStatus::Found)
+        && let Ok(location) = redirect.location(&values)
+    {
+        assert!(is_url(&location) && !location.starts_with(b"//"));
+        if let RedirectHost::Named(host) = redirect.host() {
+            let rest = location.strip_prefix(b"https://").unwrap();
+            let end = rest.iter().position(|byte| b"/?".contains(byte));
+            let authority = rest.split_at(end.unwrap_or(rest.len())).0;
+            let authority = authority.to_ascii_lowercase();
+            assert!(authority.starts_with(host.as_bytes()) && !authority.contains(&b'@'));
+        }
+    }
+    if let Ok(path) = Rewrite::parse_path(text) {
+        let rewrite = Rewrite::new(Some(path), None);
+        if let Ok(target) = rewrite.target(&values, true) {
+            // The query stays as the client wrote it.
+            let path = target.split(|byte| *byte == b'?').next().unwrap();
+            assert!(is_url(path) && path.starts_with(b"/"));
+            assert_eq!(drawbridge::route::path::check(path, true), Ok(()));
+        }
+    }
+    fill_page(text);
+}
+
+fn fill_page(text: &str) {
+    let facts = PageFacts {
+        status: 403,
+        title: "Forbidden",
+        request_id: "id",
+    };
+    match PageText::parse(text, PageFormat::Html) {
+        Ok(page) if !text.contains("{{") => assert_eq!(page.text(facts), text),
+        Ok(_) => {}
+        Err(error) => assert!(text[error.at..].starts_with("{{")),
+    }
+    if let Ok(page) = PageText::parse(text, PageFormat::Json) {
+        let made = serde_json::from_str::<Value>(&page.text(facts));
+        assert!(made.is_ok_and(|value| value.is_object()));
     }
 }
 

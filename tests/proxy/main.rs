@@ -41,6 +41,7 @@ mod issuers;
 mod limits;
 mod logins;
 mod long;
+mod looks;
 mod mix;
 mod mtls;
 mod no_token;

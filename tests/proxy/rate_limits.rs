@@ -59,7 +59,7 @@ async fn the_request_after_a_burst_is_429_and_says_when_to_come_back() {
         (&json!("rate_limited"), &json!("limit it"), &json!("orders"))
     );
     let json = get(front.address, "/orders/").await.json();
-    assert_eq!(json["error"], "Too Many Requests");
+    assert_eq!(json["title"], "Too Many Requests");
     let metrics = admin(&front, "/metrics").await;
     for (outcome, count) in [("passed", 3), ("refused", 2), ("would_refuse", 0)] {
         let line = format!(

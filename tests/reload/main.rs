@@ -24,6 +24,7 @@ mod console_openid;
 mod console_tls;
 mod console_tokens;
 mod cost;
+mod error_pages;
 mod exclusions;
 mod files;
 mod fresh;

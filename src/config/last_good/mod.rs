@@ -19,6 +19,7 @@ use crate::identity::issuer::Exchanger;
 use crate::identity::{Provider, Signing};
 use crate::limits::Limit;
 use crate::tls::{CertifiedKey, ClientCa, TrustBundle};
+use crate::transform::ErrorPages;
 use waf::{FilesNow, Store};
 
 pub(crate) use rotation::HELP as ROTATION_HELP;
@@ -36,6 +37,7 @@ pub(crate) struct LastGood {
     pub(crate) identity: BTreeMap<String, Arc<Provider>>,
     pub(crate) signing: Option<Arc<Signing>>,
     pub(crate) exchanges: BTreeMap<String, Arc<Exchanger>>,
+    error_pages: Vec<Arc<ErrorPages>>,
     policies: BTreeMap<String, Arc<Policy>>,
     /// Whose buckets outlive a reload.
     pub(crate) limits: BTreeMap<String, Arc<Limit>>,
@@ -71,6 +73,7 @@ impl LastGood {
             identity: config.identity.clone(),
             signing: config.signing.clone(),
             exchanges: config.exchanges.clone(),
+            error_pages: config.error_pages.clone(),
             policies: config.policies.clone(),
             limits: config.limits.clone(),
             route_policies: config
@@ -187,6 +190,10 @@ impl LastGood {
     /// The client CA of the console that runs.
     pub(crate) fn console_client_ca(&self) -> Option<&Arc<ClientCa>> {
         self.console_tls.as_ref()?.settings.client_ca.as_ref()
+    }
+
+    pub(crate) fn error_pages(&self, name: &str) -> Option<&Arc<ErrorPages>> {
+        self.error_pages.iter().find(|pages| pages.name == name)
     }
 
     pub(crate) fn listener(&self, name: &str) -> Option<&Arc<Listener>> {

@@ -107,6 +107,20 @@ const MAIN: &[Key] = &[
         r#"{ app = { ... } }"#,
     ),
     key(
+        "security_headers",
+        NamedTables(SectionKind::SecurityHeaders),
+        Means("none"),
+        "What browsers are told.",
+        r#"{ api = { ... } }"#,
+    ),
+    key(
+        "error_pages",
+        NamedTables(SectionKind::ErrorPages),
+        Means("none"),
+        "What refusals look like.",
+        r#"{ house = { ... } }"#,
+    ),
+    key(
         "redirect_hosts",
         List("host name, or `*.DOMAIN`"),
         Means("none"),
@@ -414,6 +428,20 @@ const LISTENER: &[Key] = &[
         Is("[]"),
         "The limits that every request of the listener asks, also one that no route takes.",
         r#"["each-client"]"#,
+    ),
+    key(
+        "security_headers",
+        Text("name of a `[security_headers.NAME]` table"),
+        Means("nothing"),
+        "What browsers are told.",
+        r#""it""#,
+    ),
+    key(
+        "error_pages",
+        Text("name of an `[error_pages.NAME]` table"),
+        Means("the program's pages"),
+        "What refusals look like.",
+        r#""it""#,
     ),
     key(
         "request_headers",

@@ -10,6 +10,7 @@ mod ingress;
 mod limits;
 mod otlp;
 mod routing;
+mod security_headers;
 mod transform;
 mod upstreams;
 

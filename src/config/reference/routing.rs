@@ -111,6 +111,20 @@ const ROUTE: &[Key] = &[
         r#""it""#,
     ),
     key(
+        "security_headers",
+        Text("name of a `[security_headers.NAME]` table"),
+        Means("the listener's"),
+        "What browsers are told.",
+        r#""it""#,
+    ),
+    key(
+        "error_pages",
+        Text("name of an `[error_pages.NAME]` table"),
+        Means("the listener's"),
+        "What refusals look like.",
+        r#""it""#,
+    ),
+    key(
         "path_regex",
         Text("regular expression"),
         Means("every path of `paths`"),

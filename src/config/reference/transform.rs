@@ -35,6 +35,25 @@ pub(super) const SECTIONS: &[Section] = &[
         keys: super::cors::KEYS,
     },
     Section {
+        kind: SectionKind::ErrorPages,
+        header: "[error_pages.NAME]",
+        about: "What refusals look like, for the listeners and routes that name it in `error_pages`: \
+                [error-pages.md](error-pages.md). The files are watched.",
+        keys: ERROR_PAGES,
+    },
+    Section {
+        kind: SectionKind::SecurityHeaders,
+        header: "[security_headers.NAME]",
+        about: "What browsers are told, for the listeners and routes that name it in `security_headers`.",
+        keys: super::security_headers::KEYS,
+    },
+    Section {
+        kind: SectionKind::Hsts,
+        header: "[security_headers.NAME.hsts]",
+        about: "How long browsers insist on TLS for the host (RFC 6797).",
+        keys: super::security_headers::HSTS,
+    },
+    Section {
         kind: SectionKind::Redirect,
         header: "[routes.redirect]",
         about: "Sends the client elsewhere; the route has no upstream.",
@@ -69,6 +88,23 @@ const FIELDS: &[Key] = &[
         Means("nothing"),
         "Fields that are taken out, before others are set and added.",
         r#"["X-Debug"]"#,
+    ),
+];
+
+const ERROR_PAGES: &[Key] = &[
+    key(
+        "html",
+        ByName("file"),
+        Means("the program's pages"),
+        "Pages for browsers, by status (`404`), class (`4xx`, `5xx`), reason (`waf`) or `default`.",
+        r#"{ default = "pages/error.html" }"#,
+    ),
+    key(
+        "json",
+        ByName("file"),
+        Means("the program's"),
+        "The same for programs: objects of JSON (RFC 9457).",
+        r#"{ 5xx = "pages/sorry.json" }"#,
     ),
 ];
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use super::context::{Broken, Context};
 use super::limits;
+use super::looks::{LookTables, Looks};
 use super::materials::{must_not_go_on, resolve_certificate, resolve_client_ca, resolve_staple};
 use super::names::Declared;
 use super::routes::fields;
@@ -39,22 +40,38 @@ struct Files<'s> {
 /// A certificate, if it can be used, and its own client CA.
 type AskedCertificate = (Option<Arc<CertifiedKey>>, Option<Arc<ClientCa>>);
 
+/// The sections that listeners name.
+pub(crate) struct Sections<'d, 's> {
+    pub(crate) trust: &'d mut Declared<'s, TrustBundle>,
+    pub(crate) limits: &'d mut Declared<'s, Limit>,
+    pub(crate) looks: &'d mut LookTables<'s>,
+}
+
+/// What one listener names of them; None: it is faulty, which was reported.
+struct Named {
+    limits: Option<Vec<Arc<Limit>>>,
+    looks: Option<Looks>,
+}
+
 pub(crate) fn resolve<'s>(
     written: &[WrittenListener<'s>],
-    trust: &mut Declared<'s, TrustBundle>,
-    limits: &mut Declared<'s, Limit>,
+    sections: &mut Sections<'_, 's>,
     context: &mut Context<'_>,
 ) -> Declared<'s, Listener> {
     let mut listeners = Declared::new("listener");
     for listener in written {
-        let limits = limits::named(&listener.rate_limits, limits, context.diagnostics);
+        let diagnostics = context.diagnostics;
+        let named = Named {
+            limits: limits::named(&listener.rate_limits, sections.limits, diagnostics),
+            looks: sections.looks.named(&listener.fields, diagnostics),
+        };
         let kind = match &listener.role {
-            Role::Tls(tls) => resolve_tls(listener.name, tls, trust, context),
+            Role::Tls(tls) => resolve_tls(listener.name, tls, sections.trust, context),
             Role::Unclear => None,
             // The target of a redirect may be declared later in the file.
             Role::Redirect(..) => continue,
         };
-        let resolved = assemble(listener, kind, limits);
+        let resolved = assemble(listener, kind, named);
         listeners.declare(listener.name, listener.at, resolved);
     }
     resolve_redirects(written, &mut listeners, context.diagnostics);
@@ -77,7 +94,11 @@ fn resolve_redirects<'s>(
         .map(|(listener, at, target)| {
             let kind = target
                 .and_then(|target| resolve_redirect(*at, target, &names, listeners, diagnostics));
-            assemble(listener, kind, Some(Vec::new()))
+            let named = Named {
+                limits: Some(Vec::new()),
+                looks: Some(Looks::default()),
+            };
+            assemble(listener, kind, named)
         })
         .collect();
     // Declared only now, so that no redirect finds another as its target.
@@ -119,9 +140,10 @@ fn resolve_redirect(
 fn assemble(
     written: &WrittenListener<'_>,
     kind: Option<ListenerKind>,
-    rate_limits: Option<Vec<Arc<Limit>>>,
+    named: Named,
 ) -> Option<Arc<Listener>> {
     let common = written.common.as_ref()?;
+    let looks = named.looks?;
     Some(Arc::new(Listener {
         name: written.name.to_owned(),
         bind: common.bind.clone(),
@@ -133,9 +155,11 @@ fn assemble(
             Role::Tls(tls) => allowance(tls),
             Role::Unclear | Role::Redirect(..) => RotationAllowance::default(),
         },
-        rate_limits: rate_limits?,
+        rate_limits: named.limits?,
         request_fields: fields(&written.fields.request)?,
         response_fields: fields(&written.fields.response)?,
+        security_headers: looks.security,
+        error_pages: looks.pages,
     }))
 }
 

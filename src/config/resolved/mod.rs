@@ -19,6 +19,7 @@ mod issuers;
 mod limits;
 mod listeners;
 mod log;
+mod looks;
 mod materials;
 mod names;
 mod otlp;
@@ -58,7 +59,13 @@ pub(crate) fn resolve(written: &WrittenConfig<'_>, context: &mut Context<'_>) ->
     let mut limits = limits::resolve(&written.limits, context);
     let (mut policies, rule_sets) =
         policies::resolve(&written.policies, audited, &mut limits, context);
-    let mut listeners = listeners::resolve(&written.listeners, &mut trust, &mut limits, context);
+    let mut looks = looks::resolve(written, context);
+    let mut sections = listeners::Sections {
+        trust: &mut trust,
+        limits: &mut limits,
+        looks: &mut looks,
+    };
+    let mut listeners = listeners::resolve(&written.listeners, &mut sections, context);
     let state_dir = resolve_state_dir(&written.state_dir, context);
     let mut providers =
         identity::resolve(&written.identity, &written.dns_servers, &mut trust, context);
@@ -95,6 +102,7 @@ pub(crate) fn resolve(written: &WrittenConfig<'_>, context: &mut Context<'_>) ->
         policies: &mut policies,
         limits: &mut limits,
         cors: &mut cors,
+        looks: &mut looks,
     };
     let (found, routes) = routes::resolve(&written.routes, targets, context);
     routes::check_redirects(&written.routes, &written.redirect_hosts, diagnostics);
@@ -125,6 +133,7 @@ pub(crate) fn resolve(written: &WrittenConfig<'_>, context: &mut Context<'_>) ->
     exchanges.warn_unused(diagnostics);
     limits.warn_unused(diagnostics);
     cors.warn_unused(diagnostics);
+    looks.warn_unused(diagnostics);
 
     let identity = providers.into_values();
     let identity_fields = identity.iter().flat_map(|found| found.values());
@@ -149,6 +158,7 @@ pub(crate) fn resolve(written: &WrittenConfig<'_>, context: &mut Context<'_>) ->
         identity: identity?,
         signing: signing.unless_faulty()?,
         exchanges: exchanges.into_values()?,
+        error_pages: looks.into_pages()?,
         routes: routes?,
         exposures: exposures?,
         state_dir,

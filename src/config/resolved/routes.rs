@@ -6,6 +6,7 @@ use std::sync::Arc;
 use super::callers::{self, Defaults, Lookup};
 use super::context::Context;
 use super::limits;
+use super::looks::{LookTables, Looks};
 use super::names::Declared;
 use crate::config::model::{
     Listener, ListenerKind, Policy, Route, RouteTarget, SniPolicy, Stream, Upstream,
@@ -37,6 +38,7 @@ pub(crate) struct Targets<'d, 's> {
     pub(crate) policies: &'d mut Declared<'s, Policy>,
     pub(crate) limits: &'d mut Declared<'s, Limit>,
     pub(crate) cors: &'d mut Declared<'s, Cors>,
+    pub(crate) looks: &'d mut LookTables<'s>,
     pub(crate) lookup: Lookup<'d, 's>,
     /// What listeners say of callers.
     pub(crate) callers: Defaults<'d, 's>,
@@ -57,6 +59,7 @@ struct NamedSections {
     identity: Given<BTreeMap<String, Arc<RouteIdentity>>>,
     limits: Option<Vec<Arc<Limit>>>,
     cors: Given<Arc<Cors>>,
+    looks: Option<Looks>,
 }
 
 /// The routes as far as they are sound. There is no table if one is faulty or claims what another claims.
@@ -137,6 +140,7 @@ fn resolve_route<'s>(
         let found = targets.cors.lookup(name, diagnostics);
         found.ok().into()
     });
+    let looks = targets.looks.named(&written.fields, diagnostics);
     // Looked up before this early return, so that what it names is not reported as unused.
     let name = written.name?;
     let policy = policy.map(|policy| context.last_good.choose_route_policy(name.value, policy));
@@ -158,6 +162,7 @@ fn resolve_route<'s>(
         identity,
         limits,
         cors,
+        looks,
     };
     Some(ResolvedRoute {
         name: name.value,
@@ -176,6 +181,7 @@ fn assemble(
     let stream = written.stream.unless_faulty()?;
     let regex = written.path_regex.as_ref().unless_faulty()?;
     let rewrite = written.rewrite.as_ref().unless_faulty()?;
+    let looks = sections.looks?;
     Some(Arc::new(Route {
         name: name.to_owned(),
         claim: claim?.clone(),
@@ -191,6 +197,8 @@ fn assemble(
         cors: sections.cors.unless_faulty()?,
         request_fields: fields(&written.fields.request)?,
         response_fields: fields(&written.fields.response)?,
+        security_headers: looks.security,
+        error_pages: looks.pages,
     }))
 }
 

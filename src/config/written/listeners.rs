@@ -9,7 +9,7 @@ use super::limits;
 use super::malformed::Malformed;
 use super::reader::{Given, Item, Section};
 use super::source::{At, Placed};
-use super::transform::{self, WrittenFields};
+use super::transform::{self, FIELD_KEYS, WrittenFields};
 use super::trust::{CertificateFiles, WrittenClientCa, parse_certificate_files, parse_client_ca};
 use super::values::parse_network;
 use crate::config::model::{IpNetwork, ListenerLimits, SniPolicy, TlsPolicy};
@@ -133,7 +133,7 @@ fn parse_listener<'s>(
                 let message = "\"jwks_path\" is for listeners with certificates";
                 diagnostics.error(path.at, message);
             }
-            for key in ["rate_limits", "request_headers", "response_headers"] {
+            for key in ["rate_limits"].into_iter().chain(FIELD_KEYS) {
                 if let Some(at) = section.key_at(key) {
                     let message = format!("\"{key}\" is for listeners with certificates");
                     diagnostics.error(at, message);

@@ -17,6 +17,7 @@ pub(crate) mod crs_variables;
 pub(crate) mod destination;
 pub(crate) mod diagnostics;
 pub(crate) mod document;
+pub(crate) mod error_pages;
 pub(crate) mod events;
 pub(crate) mod exchange;
 pub(crate) mod exposures;
@@ -28,6 +29,7 @@ pub(crate) mod otlp;
 pub(crate) mod policies;
 pub(crate) mod reader;
 pub(crate) mod routes;
+pub(crate) mod security_headers;
 pub(crate) mod settings;
 pub(crate) mod source;
 pub(crate) mod transform;
@@ -61,6 +63,8 @@ pub(crate) struct WrittenConfig<'s> {
     pub(crate) signing: Given<identity::WrittenSigning<'s>>,
     pub(crate) exchanges: Vec<exchange::WrittenExchange<'s>>,
     pub(crate) cors: Vec<cors::WrittenCors<'s>>,
+    pub(crate) error_pages: Vec<error_pages::WrittenErrorPages<'s>>,
+    pub(crate) security_headers: Vec<security_headers::WrittenSecurityHeaders<'s>>,
     pub(crate) routes: Vec<routes::WrittenRoute<'s>>,
     /// The hosts beside those of routes that redirects may lead to.
     pub(crate) redirect_hosts: Vec<HostPattern>,
@@ -91,6 +95,8 @@ pub(crate) fn parse<'s>(document: &Document<'s, '_>) -> WrittenConfig<'s> {
         signing: identity::parse_signing(document),
         exchanges: exchange::parse(document),
         cors: cors::parse(document),
+        error_pages: error_pages::parse(document),
+        security_headers: security_headers::parse(document),
         routes: routes::parse(document),
         redirect_hosts: routes::parse_redirect_hosts(document),
         state_dir: settings::parse_state_dir(document),

@@ -14,12 +14,24 @@ use crate::transform::{
 const MOST_FIELDS: usize = 64;
 const MOST_VALUE: usize = 8 * 1024;
 
-/// `request_headers` and `response_headers` of a route or a listener.
+/// What a route or a listener changes in requests and answers.
 #[derive(Debug)]
 pub(crate) struct WrittenFields<'s> {
     pub(crate) request: Given<Placed<'s, FieldChanges>>,
     pub(crate) response: Given<Placed<'s, FieldChanges>>,
+    /// The name of a `[security_headers.NAME]` table.
+    pub(crate) security_headers: Given<Placed<'s, &'s str>>,
+    /// The name of an `[error_pages.NAME]` table.
+    pub(crate) error_pages: Given<Placed<'s, &'s str>>,
 }
+
+/// The keys of [`WrittenFields`].
+pub(crate) const FIELD_KEYS: [&str; 4] = [
+    "request_headers",
+    "response_headers",
+    "security_headers",
+    "error_pages",
+];
 
 pub(crate) fn parse_fields<'s>(section: &Section<'s, '_>) -> WrittenFields<'s> {
     WrittenFields {
@@ -29,6 +41,8 @@ pub(crate) fn parse_fields<'s>(section: &Section<'s, '_>) -> WrittenFields<'s> {
         response: section.optional("response_headers", |item| {
             parse_changes(item, Message::Answer)
         }),
+        security_headers: section.optional("security_headers", Item::string),
+        error_pages: section.optional("error_pages", Item::string),
     }
 }
 

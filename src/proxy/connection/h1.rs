@@ -19,8 +19,10 @@ use crate::proxy::forward::Proxy;
 use crate::proxy::request::exchange;
 use crate::proxy::shared::connection::Connection;
 use crate::proxy::shared::front::Front;
+use crate::proxy::shared::page::{PageStyle, RefusalLook};
 use crate::proxy::shared::received::Received;
-use crate::proxy::shared::refusal::{self, PageStyle};
+use crate::proxy::shared::refusal;
+use crate::proxy::shared::refusal_code::RefusalCode;
 use crate::proxy::shared::request_id::request_id;
 
 /// Serves until the connection ends.
@@ -155,9 +157,14 @@ async fn refuse_head(
         request_id: &id,
         accept: None,
         head: false,
-        edits: &[],
+        look: &RefusalLook::of_listener(&connection.listener),
     };
-    let page = refusal::bare(error.status, style, None);
+    let page = refusal::bare(
+        error.status,
+        Some(RefusalCode::Http(error.code)),
+        style,
+        None,
+    );
     let sent = match stream.write_all(&page).await {
         Ok(()) => page.len() as u64,
         Err(_) => 0,

@@ -31,8 +31,9 @@ use crate::proxy::forward::Proxy;
 use crate::proxy::request::exchange;
 use crate::proxy::shared::connection::Connection;
 use crate::proxy::shared::front::Front;
+use crate::proxy::shared::page::{PageStyle, RefusalLook};
 use crate::proxy::shared::received::Received;
-use crate::proxy::shared::refusal::{self, PageStyle, Refusal};
+use crate::proxy::shared::refusal::{self, Refusal};
 use crate::proxy::shared::refusal_code::RefusalCode;
 use crate::proxy::shared::request_id::request_id;
 use crate::time::seconds;
@@ -312,7 +313,7 @@ impl Http2 {
             request_id: &id,
             accept: None,
             head: false,
-            edits: &[],
+            look: &RefusalLook::of_listener(&self.connection.listener),
         };
         let page = Refusal::page(error.status, RefusalCode::Http(error.code));
         // An error means that the client is gone; the access line records how much it got.

@@ -16,7 +16,8 @@ use pingora::{Error, ErrorSource, ErrorType, Result};
 use super::upstream_request::{UPSTREAM_REQUEST, UpstreamEnd, UpstreamRequest};
 use crate::config;
 use crate::proxy::shared::logins;
-use crate::proxy::shared::refusal::{self, PageStyle, Refusal};
+use crate::proxy::shared::page::PageStyle;
+use crate::proxy::shared::refusal::{self, Refusal};
 use crate::proxy::shared::refusal_code::RefusalCode;
 use crate::upstream::{Cause, check_identity, classify, socket};
 
@@ -235,7 +236,7 @@ impl ProxyHttp for Forward {
             request_id: &upstream_request.request_id,
             accept: upstream_request.accept.as_deref(),
             head: upstream_request.head,
-            edits: &upstream_request.refusal_edits,
+            look: &upstream_request.refusal_look,
         };
         let page = Refusal::page(502, RefusalCode::Upstream);
         // An error means that the client is gone, and nobody needs the page.

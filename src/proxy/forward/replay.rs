@@ -25,6 +25,7 @@ use crate::proxy::shared::ahead::ReadMode;
 use crate::proxy::shared::body_memory::Reservation;
 use crate::proxy::shared::coalesced::WriteMode;
 use crate::proxy::shared::inspection_threads::{InspectionThreads, PendingInspection};
+use crate::proxy::shared::page::RefusalLook;
 use crate::proxy::shared::refusal::Refusal;
 use crate::transform::FieldEdit;
 
@@ -104,8 +105,8 @@ pub(crate) struct AnswerSettings {
     pub close_after_answer: Arc<CloseAfterAnswer>,
     /// What listener and route change in the fields of the gateway's answer.
     pub edits: Arc<[FieldEdit]>,
-    /// What the listener changes in the fields of a refusal.
-    pub refusal_edits: Arc<[FieldEdit]>,
+    /// How a refusal looks.
+    pub refusal_look: Arc<RefusalLook>,
     /// What the answer says of limits.
     pub limit_fields: Option<Arc<LimitFields>>,
 }

@@ -19,7 +19,7 @@ use super::answer::{self, AnswerFault, MOST_INTERIM};
 use super::tries::Tries;
 use crate::config::{self, ConnectionAuth};
 use crate::proxy::shared::logins::{self, Logins};
-use crate::transform::FieldEdit;
+use crate::proxy::shared::page::RefusalLook;
 use crate::upstream::{Cause, Failure, Lease, OwnConnections, Permit, Pool, ServerState, classify};
 
 /// How many kept connections may turn out to be closed before a request fails.
@@ -37,8 +37,8 @@ pub(crate) struct UpstreamRequest {
     pub request_id: String,
     pub accept: Option<Vec<u8>>,
     pub head: bool,
-    /// What the listener changes in the fields of a refusal.
-    pub refusal_edits: Arc<[FieldEdit]>,
+    /// How a refusal looks.
+    pub refusal_look: Arc<RefusalLook>,
     /// The id of a server in the client's cookie.
     pub pinned: Option<String>,
     /// The logins of the client's connection.

@@ -13,8 +13,9 @@ use crate::proxy::connection::plain;
 use crate::proxy::shared::access_record::access_record;
 use crate::proxy::shared::connection::ConnectionGuard;
 use crate::proxy::shared::front::Front;
+use crate::proxy::shared::page::{PageStyle, RefusalLook};
 use crate::proxy::shared::received::Received;
-use crate::proxy::shared::refusal::{self, PageStyle};
+use crate::proxy::shared::refusal;
 use crate::proxy::shared::request_id::request_id;
 use crate::telemetry::AccessRecord;
 use http_strict::{HeadError, without_port};
@@ -29,13 +30,14 @@ pub(super) async fn serve(
     let answer = |received: Result<Received, HeadError>| {
         let id = request_id();
         let said = say(&front, &listener, &received);
+        let look = RefusalLook::of_listener(&listener);
         let style = PageStyle {
             request_id: &id,
             accept: received.as_ref().ok().and_then(|r| r.header(b"accept")),
             head: received.as_ref().is_ok_and(|r| r.method() == b"HEAD"),
-            edits: &[],
+            look: &look,
         };
-        let page = refusal::bare(said.status, style, said.location.as_deref());
+        let page = refusal::bare(said.status, None, style, said.location.as_deref());
         front.metrics.answered(said.status);
         log(
             &front,

@@ -36,8 +36,9 @@ use crate::proxy::inspection::inspector::Inspector;
 use crate::proxy::shared::body_memory::Reservation;
 use crate::proxy::shared::connection::{Connection, TlsSession};
 use crate::proxy::shared::front::Front;
+use crate::proxy::shared::page::{PageStyle, RefusalLook};
 use crate::proxy::shared::received::Received;
-use crate::proxy::shared::refusal::{self, PageStyle, Refusal, RefusalKind};
+use crate::proxy::shared::refusal::{self, Refusal, RefusalKind};
 use crate::proxy::shared::refusal_code::RefusalCode;
 use crate::proxy::shared::request_id::request_id;
 use crate::route::{Lookup, normalize_host};
@@ -45,7 +46,7 @@ use crate::telemetry::InFlight;
 use crate::telemetry::otlp::TraceContext;
 use crate::tls::acceptor::asks_for;
 use crate::tls::{ClientCertificateMode, ClientIdentity};
-use crate::transform::{Cors, FieldEdit};
+use crate::transform::Cors;
 use own_answer::OwnAnswer;
 use waf::Transaction;
 
@@ -458,8 +459,8 @@ impl Exchange {
             session.set_keepalive(None);
         }
         self.connection.writes.until_flush();
-        let edits = self.refusal_edits(refusal.code);
-        let answered = refusal::answer(&mut session, &refusal, self.page_style(&edits)).await;
+        let look = self.refusal_look(refusal.code);
+        let answered = refusal::answer(&mut session, &refusal, self.page_style(&look)).await;
         let refusal = match &answered {
             Ok(()) => refusal,
             Err(_) => refusal.not_taken(),
@@ -475,9 +476,9 @@ impl Exchange {
         (outcome, (answered.is_ok() && !drop_it).then_some(session))
     }
 
-    fn page_style<'p>(&'p self, edits: &'p [FieldEdit]) -> PageStyle<'p> {
+    fn page_style<'p>(&'p self, look: &'p RefusalLook) -> PageStyle<'p> {
         PageStyle {
-            edits,
+            look,
             request_id: &self.id,
             accept: self.received.header(b"accept"),
             head: self.received.method() == b"HEAD",

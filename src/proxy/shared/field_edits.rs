@@ -19,7 +19,8 @@ pub(crate) fn edit_request(edits: &[FieldEdit], head: &mut RequestHeader) -> Res
                 remove_spellings(name, head);
                 head.append_header(name.as_str().to_owned(), value(bytes)?)?;
             }
-            FieldEdit::Add(name, bytes) => {
+            FieldEdit::SetIfMissing(name, _) if is_there(name, head) => {}
+            FieldEdit::SetIfMissing(name, bytes) | FieldEdit::Add(name, bytes) => {
                 head.append_header(name.as_str().to_owned(), value(bytes)?)?;
             }
         }
@@ -36,12 +37,18 @@ pub(crate) fn edit_answer(edits: &[FieldEdit], head: &mut ResponseHeader) -> Res
             FieldEdit::Set(name, bytes) => {
                 head.insert_header(name.as_str().to_owned(), value(bytes)?)?;
             }
-            FieldEdit::Add(name, bytes) => {
+            FieldEdit::SetIfMissing(name, _) if head.headers.contains_key(name.as_str()) => {}
+            FieldEdit::SetIfMissing(name, bytes) | FieldEdit::Add(name, bytes) => {
                 head.append_header(name.as_str().to_owned(), value(bytes)?)?;
             }
         }
     }
     Ok(())
+}
+
+fn is_there(name: &FieldName, head: &RequestHeader) -> bool {
+    let mut known = head.headers.keys();
+    known.any(|known| name.is_spelled(known.as_str().as_bytes()))
 }
 
 fn remove_spellings(name: &FieldName, head: &mut RequestHeader) {

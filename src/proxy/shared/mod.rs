@@ -1,7 +1,8 @@
 //! What the rooms above share. Nothing here imports another room of the proxy.
 //!
 //! - `front` is what all requests share, `connection` what those of one connection share
-//! - `received` is a request as it came, `refusal` what a client gets in place of an answer, `request_id` its name
+//! - `received` is a request as it came, `refusal` what a client gets in place of an answer, `page` how it looks, `request_id`
+//!   its name
 //! - `field_edits` changes header fields as listeners and routes say
 //! - `access_record` begins the access line
 //! - `admission` limits connections, `body_memory` the memory for bodies, `inspection_threads` long inspections
@@ -24,6 +25,7 @@ pub(super) mod front;
 pub(super) mod handshakes;
 pub(super) mod inspection_threads;
 pub(super) mod logins;
+pub(super) mod page;
 pub(super) mod received;
 pub(super) mod refusal;
 pub(super) mod refusal_code;

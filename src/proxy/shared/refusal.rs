@@ -1,22 +1,21 @@
-//! What a client gets instead of an answer: a short, neutral page with the request id. The reason goes only to the log,
-//! so that an attacker learns nothing about rules or routes.
+//! What a client gets instead of an answer: a page with the request id. The reason goes only to the log, so that an
+//! attacker learns nothing about rules or routes.
 
 use std::time::SystemTime;
 
 use bytes::Bytes;
-use http::StatusCode;
 use pingora::Result;
 use pingora::http::ResponseHeader;
 use pingora::protocols::http::ServerSession;
 use pingora::protocols::http::date::get_cached_date;
 
 use super::field_edits::edit_answer;
+use super::page::{Page, PageStyle, page, reason_phrase};
 use super::refusal_code::RefusalCode;
 use crate::config::{Exposure, OffAnswer};
 use crate::exposure::Setting;
 use crate::limits::LimitFields;
 use crate::route::path;
-use crate::transform::FieldEdit;
 use waf::{Interruption, InterruptionKind};
 
 /// Why a request is not answered by its upstream, and what the client receives.
@@ -175,17 +174,6 @@ impl From<Interruption> for Refusal {
     }
 }
 
-/// What the look of a page depends on.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct PageStyle<'p> {
-    pub request_id: &'p str,
-    pub accept: Option<&'p [u8]>,
-    /// A HEAD request gets no body.
-    pub head: bool,
-    /// What the listener changes in its fields; [`bare`] answers change nothing.
-    pub edits: &'p [FieldEdit],
-}
-
 /// Sends the whole answer, or closes the connection for [`RefusalKind::Drop`].
 ///
 /// # Errors
@@ -204,7 +192,7 @@ pub(crate) async fn answer(
             media_type: "application/jwk-set+json",
             text: set.clone(),
         },
-        _ => page(refusal.status, style),
+        _ => page(refusal.status, Some(refusal.code), style),
     };
     let mut header = ResponseHeader::build(refusal.status, Some(8))?;
     header.insert_header("Content-Type", page.media_type)?;
@@ -241,7 +229,7 @@ pub(crate) async fn answer(
         }
         RefusalKind::Page | RefusalKind::Drop => {}
     }
-    edit_answer(style.edits, &mut header)?;
+    edit_answer(&style.look.edits, &mut header)?;
     session.write_response_header(Box::new(header)).await?;
     if !style.head {
         session
@@ -263,8 +251,13 @@ pub(crate) fn add_limit_fields(header: &mut ResponseHeader, fields: &LimitFields
 
 /// The same as bytes, for a connection for which there is no pingora session.
 #[must_use]
-pub(crate) fn bare(status: u16, style: PageStyle<'_>, location: Option<&[u8]>) -> Vec<u8> {
-    let page = page(status, style);
+pub(crate) fn bare(
+    status: u16,
+    code: Option<RefusalCode>,
+    style: PageStyle<'_>,
+    location: Option<&[u8]>,
+) -> Vec<u8> {
+    let page = page(status, code, style);
     let mut out = format!(
         "HTTP/1.1 {status} {}\r\nContent-Type: {}\r\nContent-Length: {}\r\nCache-Control: no-store\r\n\
          X-Request-Id: {}\r\nConnection: close\r\n",
@@ -291,70 +284,26 @@ pub(crate) fn bare(status: u16, style: PageStyle<'_>, location: Option<&[u8]>) -
     out
 }
 
-struct Page {
-    media_type: &'static str,
-    text: String,
-}
-
-fn page(status: u16, style: PageStyle<'_>) -> Page {
-    let (words, id) = (reason_phrase(status), style.request_id);
-    // Neither form names the product: a scanner learns no version from a refusal.
-    if wants_html(style.accept) {
-        return Page {
-            media_type: "text/html; charset=utf-8",
-            text: format!(
-                "<!doctype html><title>{status} {words}</title><h1>{status} {words}</h1><p>Request {id}</p>\n"
-            ),
-        };
-    }
-    Page {
-        media_type: "application/json",
-        text: format!("{{\"status\":{status},\"error\":\"{words}\",\"request_id\":\"{id}\"}}\n"),
-    }
-}
-
-/// Whether the client is a browser, which accepts `text/html`; clients of an API get JSON.
-fn wants_html(accept: Option<&[u8]>) -> bool {
-    let accept = accept.unwrap_or_default();
-    memchr::memmem::find(&accept.to_ascii_lowercase(), b"text/html").is_some()
-}
-
-fn reason_phrase(status: u16) -> &'static str {
-    StatusCode::from_u16(status)
-        .ok()
-        .and_then(|s| s.canonical_reason())
-        .unwrap_or("Refused")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::proxy::shared::page::RefusalLook;
     use waf::Phase;
 
     #[test]
-    fn pages_follow_accept_and_tell_only_the_id() {
-        let style = |accept| PageStyle {
+    fn a_bare_answer_is_whole() {
+        let style = PageStyle {
             request_id: "id-1",
-            accept,
+            accept: Some(b"text/html"),
             head: false,
-            edits: &[],
+            look: &RefusalLook::default(),
         };
-        let html = bare(403, style(Some(b"text/html,*/*")), None);
+        let html = bare(403, Some(RefusalCode::Waf), style, None);
         let html = String::from_utf8(html).unwrap();
         assert!(html.starts_with("HTTP/1.1 403 Forbidden\r\n"), "{html}");
         let date = html.lines().find_map(|line| line.strip_prefix("Date: "));
         assert!(date.is_some_and(|date| date.ends_with(" GMT")), "{html}");
-        assert!(html.contains("text/html") && html.ends_with("<p>Request id-1</p>\n"));
-        for accept in [None, Some(&b"*/*"[..]), Some(b"application/json")] {
-            let json = bare(502, style(accept), None);
-            let (_, body) = std::str::from_utf8(&json)
-                .unwrap()
-                .split_once("\r\n\r\n")
-                .unwrap();
-            let body: serde_json::Value = serde_json::from_str(body).unwrap();
-            assert_eq!(body["status"], 502);
-            assert_eq!(body["request_id"], "id-1");
-        }
+        assert!(html.ends_with("<p>Request id-1</p>\n"), "{html}");
     }
 
     #[test]
@@ -363,9 +312,9 @@ mod tests {
             request_id: "id",
             accept: None,
             head: true,
-            edits: &[],
+            look: &RefusalLook::default(),
         };
-        let answer = bare(308, style, Some(b"https://a/\r\nSet-Cookie: x"));
+        let answer = bare(308, None, style, Some(b"https://a/\r\nSet-Cookie: x"));
         assert!(!answer.windows(12).any(|w| w == b"\r\nSet-Cookie"));
     }
 

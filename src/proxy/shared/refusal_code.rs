@@ -1,5 +1,6 @@
 //! The stable codes of refusals, for logs and counters.
 
+use crate::transform::PageReason;
 use crate::upstream::AdmissionReason;
 
 /// Why the front door itself answered.
@@ -92,5 +93,30 @@ impl RefusalCode {
             Self::UpstreamAdmission(reason) => reason.code(),
             Self::Http(code) | Self::Path(code) => code,
         }
+    }
+
+    /// Whether the same refusal could come without any route, so that nothing of a route may show in it.
+    #[must_use]
+    pub(crate) fn hides_route(self) -> bool {
+        matches!(
+            self,
+            Self::ExposureOff | Self::Http(_) | Self::NoRoute | Self::Path(_)
+        )
+    }
+
+    /// What a page may say of it.
+    #[must_use]
+    pub(crate) fn page_reason(self) -> Option<PageReason> {
+        Some(match self {
+            Self::BodyTooLarge => PageReason::BodyTooLarge,
+            Self::ClientCertificate => PageReason::ClientCertificate,
+            Self::ExposureOff => PageReason::ExposureOff,
+            Self::InsufficientScope => PageReason::InsufficientScope,
+            Self::RateLimited => PageReason::RateLimited,
+            Self::Unauthenticated => PageReason::Unauthenticated,
+            Self::Upstream | Self::UpstreamAdmission(_) => PageReason::Upstream,
+            Self::Waf => PageReason::Waf,
+            _ => return None,
+        })
     }
 }

@@ -12,7 +12,8 @@ use crate::proxy::forward::answer::early_hint;
 use crate::proxy::forward::outgoing::strip_response;
 use crate::proxy::inspection::inspector::Inspector;
 use crate::proxy::shared::field_edits::edit_answer;
-use crate::proxy::shared::refusal::{self, PageStyle, Refusal, RefusalKind};
+use crate::proxy::shared::page::PageStyle;
+use crate::proxy::shared::refusal::{self, Refusal, RefusalKind};
 use crate::proxy::shared::refusal_code::RefusalCode;
 
 impl Replay {
@@ -272,7 +273,7 @@ impl Replay {
             request_id: &settings.request_id,
             accept: settings.accept.as_deref(),
             head: settings.head,
-            edits: &settings.refusal_edits,
+            look: &settings.refusal_look,
         };
         let parts = self.parts_mut();
         let dropped = refusal.kind == RefusalKind::Drop;

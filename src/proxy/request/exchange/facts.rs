@@ -7,9 +7,10 @@ use serde_json::Value;
 use super::Exchange;
 use crate::hex::hex;
 use crate::limits::Head;
+use crate::proxy::shared::page::RefusalLook;
 use crate::proxy::shared::refusal_code::RefusalCode;
 use crate::route::normalize_host;
-use crate::transform::{Facts, FieldEdit, TlsFact, Variable};
+use crate::transform::{Facts, FieldEdit, SecurityHeaders, TlsFact, Variable};
 
 impl Exchange {
     /// What listener and route change in the fields that the gateway gets.
@@ -24,26 +25,36 @@ impl Exchange {
 
     /// What the listener changes in the fields that a client gets, whoever answers.
     pub(super) fn listener_edits(&self) -> Vec<FieldEdit> {
+        self.edits_with(self.listener.security_headers.as_deref())
+    }
+
+    fn edits_with(&self, headers: Option<&SecurityHeaders>) -> Vec<FieldEdit> {
         let mut edits = Vec::new();
+        if let Some(headers) = headers {
+            headers.change_answer(&mut edits);
+        }
         self.listener.response_fields.make(self, &mut edits);
         edits
     }
 
-    /// The same, and what lets a page of another origin read it: without that no page could tell a refusal from a network
-    /// that fails. Not where the route must not be noticed.
-    pub(super) fn refusal_edits(&self, code: RefusalCode) -> Vec<FieldEdit> {
+    /// The listener's fields and pages, and what lets a page of another origin read the refusal: without that no page could
+    /// tell it from a network that fails. Not where the route must not be noticed.
+    pub(super) fn refusal_look(&self, code: RefusalCode) -> RefusalLook {
         let mut edits = self.listener_edits();
-        let cors = self.route.as_ref().and_then(|route| route.cors.as_ref());
-        if let Some(cors) = cors.filter(|_| code != RefusalCode::ExposureOff) {
+        let route = self.route.as_deref().filter(|_| !code.hides_route());
+        if let Some(cors) = route.and_then(|route| route.cors.as_ref()) {
             cors.change_answer(self.received.origin(), &mut edits);
         }
-        edits
+        RefusalLook::new(&self.listener, route, edits)
     }
 
     /// What listener and route change in an answer that the route has.
     pub(super) fn answer_edits(&self) -> Vec<FieldEdit> {
-        let mut edits = self.listener_edits();
-        if let Some(route) = &self.route {
+        let route = self.route.as_ref();
+        let headers = route.and_then(|route| route.security_headers.as_deref());
+        let headers = headers.or(self.listener.security_headers.as_deref());
+        let mut edits = self.edits_with(headers);
+        if let Some(route) = route {
             if let Some(cors) = &route.cors {
                 cors.change_answer(self.received.origin(), &mut edits);
             }

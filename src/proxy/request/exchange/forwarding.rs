@@ -51,7 +51,7 @@ impl Exchange {
             request_id: self.id.clone(),
             accept: self.received.header(b"accept").map(<[u8]>::to_vec),
             head: self.received.method() == b"HEAD",
-            refusal_edits: self.refusal_edits(RefusalCode::Upstream).into(),
+            refusal_look: Arc::new(self.refusal_look(RefusalCode::Upstream)),
             pinned: pool.pinned(self.received.headers()),
             logins: Arc::clone(&self.connection.logins),
             own,
@@ -208,7 +208,7 @@ impl Exchange {
             written_at_once: self.written_at_once(),
             close_after_answer: Arc::clone(&upstream_request.close_after_answer),
             edits: self.answer_edits().into(),
-            refusal_edits: Arc::clone(&upstream_request.refusal_edits),
+            refusal_look: Arc::clone(&upstream_request.refusal_look),
             limit_fields: self.charges.fields().map(Arc::new),
         }
     }
@@ -242,8 +242,8 @@ impl Exchange {
         if !began {
             parts.session.set_keepalive(None);
             self.connection.writes.until_flush();
-            let edits = &self.refusal_edits(refusal.code);
-            let style = self.page_style(edits);
+            let look = &self.refusal_look(refusal.code);
+            let style = self.page_style(look);
             let answered = refusal::answer(&mut parts.session, &refusal, style).await;
             parts.finished = answered.is_ok();
         }
