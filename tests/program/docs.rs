@@ -14,6 +14,7 @@ const DOCUMENTS: &[&str] = &[
     "certs/README.md",
     "docs/certificates.md",
     "docs/console.md",
+    "docs/error-pages.md",
     "docs/identity-cookbook.md",
     "docs/identity.md",
     "docs/ingress.md",
@@ -98,6 +99,21 @@ fn architecture_names_what_there_is() {
             tree.contains(&format!("src/{name}")),
             "src/{name} is not named"
         );
+    }
+}
+
+#[test]
+fn every_code_of_a_refusal_is_explained() {
+    let code = Regex::new(r#"Self::\w+ => "([a-z_]+)""#).unwrap();
+    let source = read("src/proxy/shared/refusal_code.rs");
+    let page = read("docs/error-pages.md");
+    let codes: Vec<&str> = code
+        .captures_iter(&source)
+        .map(|found| found.get(1).unwrap().as_str())
+        .collect();
+    assert!(codes.len() > 20, "{codes:?}");
+    for code in codes {
+        assert!(page.contains(&format!("`{code}`")), "{code}");
     }
 }
 
