@@ -95,3 +95,54 @@ async fn a_route_is_shown_as_it_works() {
     assert_eq!(code, Some(1));
     assert!(out.contains("there are: orders"), "{out}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_route_changes_is_shown() {
+    let upstream = echo().await;
+    let front = Front::start(&Setup {
+        listener: "rate_limits = [\"slow\"]".to_owned(),
+        route: "paths = [\"/orders/\"]\npath_regex = '/orders/(?<id>[0-9]+)'\nrewrite = { path = \"/v2/{path.id}\" }\n\
+                cors = \"app\"\nrate_limits = [\"fast\"]\nsecurity_headers = \"strict\"\n\
+                request_headers = { set = { X-Id = \"{path.id}\" }, remove = [\"X-Debug\"] }\n\
+                response_headers = { add = { X-B = \"b\" } }\n"
+            .to_owned(),
+        more: "[limits.slow]\nrate = \"1000/s\"\n[limits.fast]\nrate = \"2000/s\"\n[cors.app]\norigins = [\"https://a.test\"]\n\
+               [security_headers.strict]\nframe = \"deny\"\n\
+               [[routes]]\nname = \"old\"\nhosts = [\"api.test\"]\npaths = [\"/old/\"]\nlisteners = [\"public\"]\n\
+               policy = \"default\"\nredirect = { to = \"/orders/{below}\", status = 301 }\n"
+            .to_owned(),
+        ..Setup::to(&upstream)
+    })
+    .await;
+    let shown = async |args: &[&str]| {
+        let output = drawbridge(&front.folder, &[&["routes", "show"], args].concat()).await;
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        String::from_utf8(output.stdout).unwrap()
+    };
+    let text = shown(&["orders"]).await;
+    for line in [
+        "matching  /orders/(?<id>[0-9]+): other paths do not exist",
+        "asked for /v2/{path.id}?{query}",
+        "cors      app (https://a.test); preflights are answered here",
+        "limits    fast",
+        "request   set X-Id, remove X-Debug",
+        "response  add X-B",
+        "browsers  are told by strict (X-Content-Type-Options, X-Frame-Options)",
+        "  limits    slow",
+    ] {
+        assert!(text.lines().any(|known| known == line), "{line}\n{text}");
+    }
+    let json: Value = serde_json::from_str(&shown(&["orders", "--output", "json"]).await).unwrap();
+    let route = &json["route"];
+    assert_eq!(route["rewrite"], "/v2/{path.id}?{query}");
+    assert_eq!(route["cors"], "app (https://a.test)");
+    assert_eq!(route["rate_limits"], json!(["fast"]));
+    assert_eq!(route["listeners"][0]["rate_limits"], json!(["slow"]));
+    assert_eq!(route["request_headers"], "set X-Id, remove X-Debug");
+    assert_eq!(route["security_headers"], "strict");
+    let text = shown(&["old"]).await;
+    assert!(
+        text.contains("answer    redirect 301 to /orders/{below}\n"),
+        "{text}"
+    );
+}

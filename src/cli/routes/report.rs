@@ -1,12 +1,14 @@
 //! One route, as data, as JSON and for people.
 
 use std::io::{self, Write};
+use std::sync::Arc;
 
 use serde_json::{Value, json};
 
 use crate::config::{Config, Listener, ListenerKind, Route};
 use crate::exposure::SurfaceRoute;
 use crate::identity::{ForwardIdentity, RouteIdentity, TokenPlace, own_fields};
+use crate::limits::Limit;
 
 const EVERY: &str = "every spelling";
 const OTHERS: &str = "every spelling but its own";
@@ -133,6 +135,7 @@ impl<'c> RouteReport<'c> {
         if let Some(cors) = &surface.cors {
             writeln!(out, "cors      {cors}; preflights are answered here")?;
         }
+        self.write_looks(out)?;
         if self.route.client_certificate {
             writeln!(out, "clients   need a certificate (client_certificate)")?;
         }
@@ -140,6 +143,25 @@ impl<'c> RouteReport<'c> {
             self.write_listener(out, listener)?;
         }
         self.write_identity(out)
+    }
+
+    fn write_looks(&self, out: &mut impl Write) -> io::Result<()> {
+        let route = self.route;
+        let lines = [
+            ("limits   ", limit_names(&route.rate_limits)),
+            ("request  ", route.request_fields.words()),
+            ("response ", route.response_fields.words()),
+        ];
+        for (word, text) in lines.iter().filter(|(_, text)| !text.is_empty()) {
+            writeln!(out, "{word} {text}")?;
+        }
+        if let Some(headers) = &route.security_headers {
+            writeln!(out, "browsers  are told by {headers}")?;
+        }
+        if let Some(pages) = &route.error_pages {
+            writeln!(out, "refusals  look like {}", pages.name)?;
+        }
+        Ok(())
     }
 
     fn write_listener(&self, out: &mut impl Write, listener: &RouteListener<'_>) -> io::Result<()> {
@@ -154,6 +176,10 @@ impl<'c> RouteReport<'c> {
                 exposure.name, exposure.owner, exposure.name
             )?,
             None => writeln!(out, "  exposure  none: it has no owner and no switch")?,
+        }
+        let limits = limit_names(&listener.listener.rate_limits);
+        if !limits.is_empty() {
+            writeln!(out, "  limits    {limits}")?;
         }
         let Some(identity) = listener.identity else {
             return writeln!(out, "  identity  none: nobody is asked");
@@ -220,6 +246,7 @@ impl<'c> RouteReport<'c> {
                 "bind": bind.collect::<Vec<_>>(),
                 "asks_for_certificates": listener.asks,
                 "exposure": self.surface.exposures.get(name),
+                "rate_limits": names(&listener.listener.rate_limits),
                 "identity": listener.identity.map(|identity| json!({
                     "identities": self.surface.identity.get(name).map(|i| &i.identities),
                     "required": identity.required,
@@ -235,8 +262,17 @@ impl<'c> RouteReport<'c> {
         let fields = self.fields.iter().map(|field| {
             json!({ "name": field.name, "removed": field.removed, "of": field.of, "set": field.set })
         });
-        let surface = &self.surface;
+        let (surface, route) = (&self.surface, self.route);
         json!({
+            "path_regex": surface.path_regex,
+            "own_answer": surface.own_answer,
+            "rewrite": surface.rewrite,
+            "cors": surface.cors,
+            "rate_limits": names(&route.rate_limits),
+            "request_headers": route.request_fields.words(),
+            "response_headers": route.response_fields.words(),
+            "security_headers": route.security_headers.as_ref().map(|headers| &headers.name),
+            "error_pages": route.error_pages.as_ref().map(|pages| &pages.name),
             "name": surface.name,
             "hosts": surface.hosts,
             "paths": surface.paths,
@@ -261,6 +297,14 @@ fn asks_for_certificates(listener: &Listener) -> bool {
         ListenerKind::Tls { settings, .. } => settings.client_cas().next().is_some(),
         ListenerKind::Redirect { .. } => false,
     }
+}
+
+fn names(limits: &[Arc<Limit>]) -> Vec<&str> {
+    limits.iter().map(|limit| limit.name.as_str()).collect()
+}
+
+fn limit_names(limits: &[Arc<Limit>]) -> String {
+    names(limits).join(", ")
 }
 
 fn said_by(identity: &RouteIdentity) -> &'static str {

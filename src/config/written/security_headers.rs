@@ -142,7 +142,7 @@ fn parse_csp(item: &Item<'_, '_>) -> Option<String> {
         Ok(()) => Some(value),
         Err(error) => {
             let help = match &error {
-                CspError::Unknown(name) => did_you_mean(name, CSP_DIRECTIVES.into_iter()),
+                CspError::Unknown(name) => did_you_mean(name, CSP_DIRECTIVES),
                 CspError::Twice(_) => None,
             };
             let diagnostics = item.diagnostics();

@@ -304,3 +304,66 @@ fn a_path_for_our_keys_is_shown_when_it_comes_and_goes() {
     assert_eq!(words(&with, &plain), [format!("- {what}")]);
     assert!(words(&with, &with).is_empty());
 }
+
+#[test]
+fn what_routes_answer_and_change_is_reported() {
+    type Change = fn(&mut SurfaceRoute);
+    let some = |text: &str| Some(text.to_owned());
+    let with = |change: Change| {
+        let mut surface = surface(&["a.test /orders/ GET orders default"]);
+        change(&mut surface.routes[0]);
+        surface
+    };
+    let regex: Change = |route| route.path_regex = Some("/orders/[0-9]+".to_owned());
+    let rewrite: Change = |route| route.rewrite = Some("/v2/{below}?{query}".to_owned());
+    let redirect: Change = |route| {
+        route.own_answer = Some("308 to /new/{below}".to_owned());
+        route.upstream = String::new();
+        route.servers = Vec::new();
+    };
+    let cors: Change = |route| route.cors = Some("app (https://a.test)".to_owned());
+    let same: Change = |_| {};
+    // What it was, what it is, what is reported, and whether a pipeline stops: nobody owns the route.
+    for (old, new, words, stops) in [
+        (same, regex, "path_regex none -> /orders/[0-9]+", false),
+        (regex, same, "path_regex /orders/[0-9]+ -> none", true),
+        (same, rewrite, "rewrite none -> /v2/{below}?{query}", true),
+        (
+            same,
+            redirect,
+            "upstream orders -> none, servers orders.corp.test:443 -> none, answer the gateway's -> 308 to /new/{below}",
+            false,
+        ),
+        (
+            redirect,
+            same,
+            "upstream none -> orders, servers none -> orders.corp.test:443, answer 308 to /new/{below} -> the gateway's",
+            true,
+        ),
+        (
+            same,
+            cors,
+            "cors the gateway's -> app (https://a.test)",
+            false,
+        ),
+    ] {
+        let changes = diff(&with(old), &with(new)).unwrap();
+        let said: Vec<String> = changes.iter().map(ToString::to_string).collect();
+        let expected = format!("~ public: GET,HEAD /orders/*, host a.test: {words}");
+        assert_eq!(said, [expected]);
+        assert_eq!(changes[0].unowned, stops, "{words}");
+    }
+    let both = |route: &mut SurfaceRoute| {
+        route.path_regex = some("/orders/[0-9]+");
+        route.rewrite = some("/v2/{below}?{query}");
+    };
+    let mut new = with(same);
+    both(&mut new.routes[0]);
+    let none = surface(&["b.test / GET web default"]);
+    let said = diff(&none, &new).unwrap();
+    assert!(
+        said.iter().any(|change| change.to_string()
+            == "+ public: GET,HEAD /orders/* -> orders as /v2/{below}?{query}, paths that match /orders/[0-9]+, policy default, host a.test, no owner"),
+        "{said:?}"
+    );
+}
