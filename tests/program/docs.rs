@@ -14,6 +14,8 @@ const DOCUMENTS: &[&str] = &[
     "certs/README.md",
     "docs/certificates.md",
     "docs/console.md",
+    "docs/cookbook-private-ca.md",
+    "docs/cookbook-two-sides.md",
     "docs/error-pages.md",
     "docs/identity-cookbook.md",
     "docs/identity.md",

@@ -14,6 +14,7 @@ mod check;
 mod config;
 mod console;
 mod container;
+mod cookbooks;
 mod demo;
 mod docs;
 mod false_positives;
