@@ -51,11 +51,11 @@ fn run(name: &str) {
     let (page, listener) = with_free_ports(&page);
     let steps = steps(&page);
     assert!(steps.len() > 3);
+    // What `init` writes has the port of the page.
+    let init = Regex::new("(?m)^drawbridge init .*$").unwrap();
     let mut script = "set -eu\nexec 2>&1\ntrap 'kill $(jobs -p) 2> killed.log' EXIT\n".to_owned();
     for (number, step) in steps.iter().enumerate() {
         let commands = &step.commands;
-        // What `init` writes has the port of the page.
-        let init = Regex::new("(?m)^drawbridge init .*$").unwrap();
         let moved = format!("$0\nsed -i 's/8443/{listener}/' front/drawbridge.toml");
         let commands = init.replace_all(commands, moved.as_str());
         write!(script, "echo '@@ {number}'\n{commands}\n").unwrap();
